@@ -1,0 +1,74 @@
+/** What the user asked for cannot be done as it was said: an option, a file or a value is wrong. */
+export class InvalidOptionError extends Error {
+  override readonly name = 'InvalidOptionError'
+}
+
+/** A folder does not hold a base model that we can load. */
+export class InvalidModelError extends Error {
+  override readonly name = 'InvalidModelError'
+}
+
+/** The bytes received, or the file read, do not describe tensors we accept. */
+export class InvalidTensorError extends Error {
+  override readonly name = 'InvalidTensorError'
+}
+
+/** The base model has no site of that name. */
+export class UnknownSiteError extends Error {
+  override readonly name = 'UnknownSiteError'
+}
+
+/** A batch does not fit the base model: too long, outside its vocabulary, or ragged. */
+export class InvalidBatchError extends Error {
+  override readonly name = 'InvalidBatchError'
+}
+
+/** Training data that cannot be read, or that holds nothing to train on. */
+export class InvalidDataError extends Error {
+  override readonly name = 'InvalidDataError'
+}
+
+/** An adapter folder that we cannot read, or that does not fit the base model or the job. */
+export class InvalidAdapterError extends Error {
+  override readonly name = 'InvalidAdapterError'
+}
+
+/** A loss, gradient or weight became NaN or infinite. */
+export class NonFiniteError extends Error {
+  override readonly name = 'NonFiniteError'
+}
+
+/** None of the TensorFlow.js backends that were asked for could be started. */
+export class BackendError extends Error {
+  override readonly name = 'BackendError'
+}
+
+/** A message from a peer does not follow its protocol. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError'
+}
+
+/** A peer said no, and why. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError'
+}
+
+/** No peer that we can reach offers what is needed. */
+export class NoHostError extends Error {
+  override readonly name = 'NoHostError'
+}
+
+/** A host serves another base model than the one it advertised or than the job names. */
+export class ModelMismatchError extends Error {
+  override readonly name = 'ModelMismatchError'
+}
+
+/** A blob that no holder could give whole and unaltered. */
+export class BlobUnavailableError extends Error {
+  override readonly name = 'BlobUnavailableError'
+}
+
+/** Another live process uses the same node folder. */
+export class FolderInUseError extends Error {
+  override readonly name = 'FolderInUseError'
+}

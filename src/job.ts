@@ -1,0 +1,27 @@
+import { createHash } from 'node:crypto'
+import { encode } from 'cborg'
+import type { AuxiliarySpec, Mode } from './types.js'
+
+/** Who trains what: all that members must agree on. Two jobs with equal fields are one job. */
+export interface Job {
+  /** Chosen by the users, so that they find each other. */
+  readonly name: string
+  /** Id of the base model, see `BaseModel.id`. */
+  readonly model: string
+  /** Full module names, sorted. */
+  readonly sites: readonly string[]
+  readonly auxiliary: AuxiliarySpec
+  readonly mode: Mode
+  /** Batches of adaptation data gathered before a fit. */
+  readonly interval: number
+  /** Seed of the auxiliaries' start, so that members of a joint job start alike. */
+  readonly seed: number
+}
+
+/** Content id of a job: sha-256, in hex, of its canonical CBOR (RFC 8949, section 4.2). */
+export function jobId (job: Job): string {
+  const { name, model, sites, auxiliary, mode, interval, seed } = job
+  const { kind, rank, alpha } = auxiliary
+  const canonical = { name, model, sites: [...sites].sort(), auxiliary: { kind, rank, alpha }, mode, interval, seed }
+  return createHash('sha256').update(encode(canonical)).digest('hex')
+}

@@ -1,0 +1,85 @@
+/** Values of a tensor at rest, outside any TensorFlow.js backend. */
+export type TensorValues = Float32Array | Int32Array
+
+/**
+ * A tensor at rest: what crosses the wire, a thread or a file, in the precision we compute with.
+ * `values.length` is the product of `shape`, row-major.
+ */
+export interface TensorData<V extends TensorValues = TensorValues> {
+  readonly shape: readonly number[]
+  readonly values: V
+}
+
+export type FloatTensor = TensorData<Float32Array>
+
+/** Tensors by name. */
+export type NamedTensors<V extends TensorValues = TensorValues> = ReadonlyMap<string, TensorData<V>>
+
+/** One adapted module m of the base model. */
+export interface Site {
+  /** Full Hugging Face module name, for example `transformer.h.0.attn.c_attn`. */
+  readonly name: string
+  /** Size of the last axis of the module's input x_m. */
+  readonly inFeatures: number
+  /** Size of the last axis of the module's output ĥ_m. */
+  readonly outFeatures: number
+}
+
+/** What Gradient Learning needs of one site and one batch (the paper's adaptation data). */
+export interface SiteData {
+  /** x_m: the input of the module, `[tokens, in]`. */
+  readonly x: FloatTensor
+  /** ∇ĥ_m: the gradient of the loss with respect to the module's output, `[tokens, out]`. */
+  readonly gradient: FloatTensor
+}
+
+/** Adaptation data of several sites, by full module name. */
+export type AdaptationData = ReadonlyMap<string, SiteData>
+
+/** Rows of tokens, padded to one length. All three are `[rows, length]`, row-major. */
+export interface Batch {
+  readonly rows: number
+  readonly length: number
+  readonly inputIds: Int32Array
+  /** 1 where there is a token, 0 where there is padding. */
+  readonly attentionMask: Int32Array
+  /** The token that should stand at the same position (the model shifts them itself), -100 where none counts. */
+  readonly labels: Int32Array
+}
+
+/** ΔW of merged sites, `[out, in]` each, α included, by full module name. */
+export type DeltaWeights = ReadonlyMap<string, FloatTensor>
+
+/**
+ * One site's auxiliary at rest, under PEFT's names:
+ * `low-rank` has `lora_A.weight` `[r, in]` and `lora_B.weight` `[out, r]`;
+ * `linear` has `weight` `[out, in]`.
+ */
+export type AuxiliaryTensors = NamedTensors<Float32Array>
+
+/** Auxiliaries at rest, by full module name of their site. */
+export type AdapterTensors = ReadonlyMap<string, AuxiliaryTensors>
+
+export const AUXILIARY_KINDS = ['low-rank', 'linear'] as const
+export type AuxiliaryKind = typeof AUXILIARY_KINDS[number]
+
+/** Shape of the auxiliaries of one job: the same for every site. */
+export interface AuxiliarySpec {
+  readonly kind: AuxiliaryKind
+  /** Rank r of a low-rank auxiliary; for the others only the divisor of `alpha`. */
+  readonly rank: number
+  /** PEFT's `lora_alpha`: the α of the equations is `alpha / rank`. */
+  readonly alpha: number
+}
+
+export const MODES = ['alone', 'collaboration', 'joint'] as const
+/**
+ * - `alone`: each trainer has its own auxiliary, through which the host sends that trainer's rows;
+ * - `collaboration`: each trainer has its own, and everyone's ΔW is averaged into the shared base;
+ * - `joint`: all trainers move one auxiliary together.
+ */
+export type Mode = typeof MODES[number]
+
+export const WIRE_DTYPES = ['f32', 'bf16'] as const
+/** How floats cross the wire. */
+export type WireDtype = typeof WIRE_DTYPES[number]
