@@ -1,0 +1,146 @@
+import './promise-with-resolvers.js'
+import { type GossipSub, gossipsub } from '@chainsafe/libp2p-gossipsub'
+import { noise } from '@libp2p/noise'
+import { yamux } from '@libp2p/yamux'
+import { type Identify, identify } from '@libp2p/identify'
+import type { Connection, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import { kadDHT, type KadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { mdns } from '@libp2p/mdns'
+import { type Ping, ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { isLoopback } from '@libp2p/utils'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { InvalidOptionError } from '../errors.js'
+import { localDiscovery } from './local-discovery.js'
+
+const DHT_PROTOCOL = '/colanet/kad/1.0.0'
+const MDNS_SERVICE = '_colanet._udp.local'
+
+/** A long fat link is filled: 155 MB/s at a round trip of 50 ms, against 60 with 4 MiB. In bytes. */
+const STREAM_WINDOW = 16 << 20
+
+/** libp2p aborts a paused stream whose unread bytes outgrow this, so it is more than the window. In bytes. */
+const READ_BUFFER = 2 * STREAM_WINDOW
+
+/** Many nodes may be behind one address, and all connect when a host comes back. Connections a second. */
+const INBOUND_THRESHOLD = 100
+
+/** The longest frame of gossip that is decoded, in bytes: one message is 64 KiB, but peers that were asked send many in one. */
+const MAX_GOSSIP_FRAME = 4 << 20
+
+/** A node may compute on its main thread for seconds and answer nothing meanwhile. In milliseconds. */
+const BUSY_TIMEOUT = 30_000
+
+/** How often connections are tried, and how long one may answer nothing, in milliseconds. */
+const PING_INTERVAL = 15_000
+const PING_TIMEOUT = 60_000
+
+/** With so many connections no more are opened only because a peer was discovered. */
+const ENOUGH_PEERS = 32
+
+/** How often bootstrap peers are dialled that are not connected, in milliseconds. */
+const REDIAL_INTERVAL = 5_000
+
+export interface MeshInit {
+  readonly identity: PrivateKey
+  /** Multiaddrs. @default ['/ip4/0.0.0.0/tcp/0'] */
+  readonly listen?: readonly string[]
+  /** Multiaddrs of peers to which to be connected, and connected again. @default [] */
+  readonly bootstrap?: readonly string[]
+  /** Whether to look for peers on the local network, unless all of `listen` is loopback. @default true */
+  readonly mdns?: boolean
+  /** The folder through which nodes of one user on one machine find each other; false for not. @default one per user, see `localDiscovery` */
+  readonly localFolder?: string | false
+  /** Connections above which those of least use are closed. @default 300 */
+  readonly maxConnections?: number
+}
+
+export type Mesh = Libp2p<{ identify: Identify, ping: Ping, dht: KadDHT, pubsub: GossipSub }>
+
+/**
+ * A running node of the mesh.
+ *
+ * @throws {InvalidOptionError} if an address is not a multiaddr
+ */
+export async function createMesh (init: MeshInit): Promise<Mesh> {
+  const listen = (init.listen ?? ['/ip4/0.0.0.0/tcp/0']).map(parse)
+  const bootstrap = (init.bootstrap ?? []).map(parse)
+  const { identity, mdns: multicast = true, localFolder, maxConnections = 300 } = init
+
+  const node = await createLibp2p({
+    privateKey: identity,
+    addresses: { listen: listen.map(String) },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW, maxReadBufferLength: READ_BUFFER } })],
+    peerDiscovery: [
+      ...(multicast && !listen.every(isLoopback) ? [mdns({ serviceTag: MDNS_SERVICE })] : []),
+      ...(localFolder === false ? [] : [localDiscovery(localFolder === undefined ? {} : { folder: localFolder })])
+    ],
+    connectionManager: {
+      maxConnections,
+      inboundConnectionThreshold: INBOUND_THRESHOLD,
+      maxIncomingPendingConnections: INBOUND_THRESHOLD,
+      inboundUpgradeTimeout: BUSY_TIMEOUT,
+      inboundStreamProtocolNegotiationTimeout: BUSY_TIMEOUT,
+      outboundStreamProtocolNegotiationTimeout: BUSY_TIMEOUT,
+      dialTimeout: BUSY_TIMEOUT
+    },
+    connectionMonitor: { pingInterval: PING_INTERVAL, pingTimeout: { minTimeout: PING_TIMEOUT, maxTimeout: 2 * PING_TIMEOUT } },
+    services: {
+      identify: identify(),
+      ping: ping(),
+      dht: kadDHT({ protocol: DHT_PROTOCOL, clientMode: false, peerInfoMapper: passthroughMapper }),
+      pubsub: gossipsub({
+        globalSignaturePolicy: 'StrictSign',
+        allowPublishToZeroTopicPeers: true,
+        maxInboundDataLength: MAX_GOSSIP_FRAME,
+        scoreParams: {
+          IPColocationFactorWeight: 0, // several nodes share an address
+          behaviourPenaltyWeight: -1, // a busy node is late, not bad
+          behaviourPenaltyThreshold: 6
+        }
+      })
+    }
+  })
+  dialDiscovered(node)
+  stayConnected(node, bootstrap)
+  return node
+}
+
+function parse (address: string): Multiaddr {
+  try {
+    return multiaddr(address)
+  } catch (cause) {
+    throw new InvalidOptionError(`${address} is not a multiaddr, such as /ip4/192.168.1.2/tcp/4001/p2p/12D3KooW…`, { cause })
+  }
+}
+
+/** libp2p only remembers whom it discovers. */
+function dialDiscovered (node: Mesh): void {
+  node.addEventListener('peer:discovery', ({ detail: { id } }) => {
+    if (node.getPeers().length < ENOUGH_PEERS) dial(node, id).catch(logged(node))
+  })
+}
+
+function stayConnected (node: Mesh, addresses: readonly Multiaddr[]): void {
+  const connections = new Map<Multiaddr, Connection>()
+  const connect = (): void => {
+    for (const address of addresses) {
+      if (connections.get(address)?.status === 'open') continue
+      dial(node, address).then(connection => connections.set(address, connection), logged(node))
+    }
+  }
+  const timer = setInterval(connect, REDIAL_INTERVAL)
+  node.addEventListener('stop', () => clearInterval(timer), { once: true })
+  connect()
+}
+
+async function dial (node: Mesh, target: PeerId | Multiaddr): Promise<Connection> {
+  return await node.dial(target, { signal: AbortSignal.timeout(BUSY_TIMEOUT) })
+}
+
+function logged (node: Mesh): (error: unknown) => void {
+  return error => node.logger.forComponent('colanet:mesh')('%s', error)
+}

@@ -1,0 +1,182 @@
+import type { Libp2p, Logger, PeerId, Startable } from '@libp2p/interface'
+import { CID } from 'multiformats/cid'
+import * as raw from 'multiformats/codecs/raw'
+import { create as createDigest } from 'multiformats/hashes/digest'
+import { pEvent } from 'p-event'
+import { fromString } from 'uint8arrays/from-string'
+import { ProtocolError } from '../../errors.js'
+import { Deadline } from '../deadline.js'
+import { type Answerer, answerer, converse, type Dialer, type Frames } from '../frames.js'
+import { decodeMessage, encodeMessage } from '../message.js'
+import { MAX_ANNOUNCEMENT_BYTES, type PubSub, Topic, type Verdict } from '../topic/index.js'
+import type { ByteCounter } from '../traffic.js'
+import { ADVERT_PROTOCOL, ADVERT_TOPIC, LEASE, MAX_ANSWER_BYTES, MAX_HOSTS, MAX_INBOUND_STREAMS, MAX_LEASE, MAX_REQUEST_BYTES, PROVIDE_INTERVAL, TIMEOUT } from './constants.js'
+import { type Advert, advertSchema, answerSchema, type Offer } from './schema.js'
+
+export type AdvertComponents = Answerer & Dialer & Pick<Libp2p, 'peerId' | 'register' | 'unregister' | 'contentRouting' | 'getPeers' | 'logger'>
+
+export interface AdvertInit {
+  readonly pubsub: PubSub
+  readonly counter?: ByteCounter
+  /** How long a lease lasts, in milliseconds. It is renewed three times as often. @default 30_000 */
+  readonly lease?: number
+}
+
+/** Multihash code of sha2-256 (the multicodec table). */
+const SHA2_256 = 0x12
+
+export class HeardAdverts implements Startable {
+  readonly #components: AdvertComponents
+  readonly #lease: number
+  readonly #log: Logger
+  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined }
+  readonly #topic: Topic<Advert>
+  /** The latest of each host, in the order in which they were heard. */
+  readonly #heard = new Map<string, Advert>()
+  readonly #news = new EventTarget()
+  readonly #stopped = new AbortController()
+  #current: (() => Offer) | undefined
+  #renewal: NodeJS.Timeout | undefined
+  #provided: { readonly model: string, readonly at: number } | undefined
+  #registration: string | undefined
+
+  constructor (components: AdvertComponents, { pubsub, counter, lease = LEASE }: AdvertInit) {
+    this.#components = components
+    this.#lease = lease
+    this.#log = components.logger.forComponent('colanet:advert')
+    this.#exchange = { timeout: TIMEOUT, kind: 'advert', counter }
+    this.#topic = new Topic(pubsub, {
+      name: ADVERT_TOPIC,
+      schema: advertSchema,
+      judge: (advert, from) => this.#judge(advert, from),
+      onMessage: advert => this.#hear(advert),
+      kind: () => 'advert',
+      counter
+    })
+  }
+
+  async start (): Promise<void> {
+    this.#topic.start()
+    const handler = answerer({ ...this.#exchange, maxBytes: MAX_REQUEST_BYTES }, this.#onStream)
+    await this.#components.handle(ADVERT_PROTOCOL, handler, { maxInboundStreams: MAX_INBOUND_STREAMS })
+    this.#registration = await this.#components.register(ADVERT_PROTOCOL, { onConnect: peer => this.#inBackground(this.#ask(peer)) })
+    for (const peer of this.#components.getPeers()) this.#inBackground(this.#ask(peer))
+  }
+
+  async stop (): Promise<void> {
+    clearInterval(this.#renewal)
+    this.#stopped.abort()
+    this.#topic.stop()
+    if (this.#registration !== undefined) this.#components.unregister(this.#registration)
+    await this.#components.unhandle(ADVERT_PROTOCOL)
+  }
+
+  offer (current: () => Offer): void {
+    const bytes = encodeMessage(this.#lend(current()))
+    if (bytes.byteLength > MAX_ANNOUNCEMENT_BYTES) throw new ProtocolError(`an advert of ${bytes.byteLength} bytes; at most ${MAX_ANNOUNCEMENT_BYTES} are gossiped`)
+    decodeMessage(advertSchema, bytes)
+    this.#current = current
+    clearInterval(this.#renewal)
+    this.#renewal = setInterval(() => this.#inBackground(this.#renew(current)), this.#lease / 3)
+    this.#inBackground(this.#renew(current))
+  }
+
+  live (): Advert[] {
+    for (const [peer, advert] of this.#heard) {
+      if (!isLive(advert)) this.#heard.delete(peer)
+    }
+    return [...this.#heard.values()]
+  }
+
+  async * find (wanted: string | ((advert: Advert) => boolean), { signal }: { readonly signal: AbortSignal }): AsyncGenerator<Advert, never> {
+    const matches = typeof wanted === 'string' ? ({ model }: Advert): boolean => model === wanted : wanted
+    const given = new Set<string>()
+    const search = new AbortController()
+    if (typeof wanted === 'string') this.#inBackground(this.#askProviders(wanted, search.signal))
+    try {
+      for (;;) {
+        signal.throwIfAborted()
+        const fresh = this.live().find(advert => !given.has(advert.peer) && matches(advert))
+        if (fresh === undefined) {
+          await pEvent(this.#news, 'advert', { signal })
+        } else {
+          given.add(fresh.peer)
+          yield fresh
+        }
+      }
+    } finally {
+      search.abort()
+    }
+  }
+
+  /** A host is heard of in several ways: where one fails, the others go on. */
+  #inBackground (work: Promise<void>): void {
+    work.catch((error: unknown) => this.#log('%s', error))
+  }
+
+  async #renew (current: () => Offer): Promise<void> {
+    const advert = this.#lend(current())
+    await this.#topic.publish(advert)
+    await this.#provide(advert.model)
+  }
+
+  /** Enters this host in the DHT. */
+  async #provide (model: string): Promise<void> {
+    if (this.#components.getPeers().length === 0) return
+    if (this.#provided?.model === model && Date.now() - this.#provided.at < PROVIDE_INTERVAL) return
+    const deadline = new Deadline(this.#lease / 3, 'the DHT', this.#stopped.signal)
+    try {
+      await this.#components.contentRouting.provide(modelCid(model), { signal: deadline.signal })
+      this.#provided = { model, at: Date.now() }
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  async #askProviders (model: string, signal: AbortSignal): Promise<void> {
+    for await (const { id } of this.#components.contentRouting.findProviders(modelCid(model), { signal })) {
+      if (!id.equals(this.#components.peerId)) this.#inBackground(this.#ask(id))
+    }
+  }
+
+  /** Hears from a peer itself what it offers. */
+  async #ask (peer: PeerId): Promise<void> {
+    const init = { ...this.#exchange, maxBytes: MAX_ANSWER_BYTES, signal: this.#stopped.signal }
+    const { advert } = await converse(this.#components, peer, ADVERT_PROTOCOL, init, async frames => {
+      await frames.write(encodeMessage({}))
+      return decodeMessage(answerSchema, await frames.read())
+    })
+    if (advert !== null && this.#judge(advert, peer) === 'accept') this.#hear(advert)
+  }
+
+  readonly #onStream = async (frames: Frames): Promise<void> => {
+    await frames.read()
+    const advert = this.#current === undefined ? null : this.#lend(this.#current())
+    await frames.write(encodeMessage({ advert }))
+  }
+
+  #lend (offer: Offer): Advert {
+    return { ...offer, peer: this.#components.peerId.toString(), expires: Date.now() + this.#lease }
+  }
+
+  #judge (advert: Advert, from: PeerId): Verdict {
+    if (advert.peer !== from.toString() || advert.expires > Date.now() + MAX_LEASE) return 'reject'
+    return isLive(advert) ? 'accept' : 'ignore' // gossip may be late
+  }
+
+  #hear (advert: Advert): void {
+    this.#heard.delete(advert.peer)
+    this.#heard.set(advert.peer, advert)
+    if (this.#heard.size > MAX_HOSTS) this.#heard.delete(this.#heard.keys().next().value ?? '')
+    this.#news.dispatchEvent(new Event('advert'))
+  }
+}
+
+function isLive ({ expires }: Advert): boolean {
+  return expires > Date.now()
+}
+
+/** Under which the hosts of a model are entered in the DHT: a model's id is a sha-256. */
+function modelCid (model: string): CID {
+  return CID.createV1(raw.code, createDigest(SHA2_256, fromString(model, 'base16')))
+}

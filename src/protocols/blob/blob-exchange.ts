@@ -1,0 +1,93 @@
+import type { PeerId, Startable } from '@libp2p/interface'
+import { checkManifest, chunkOf, type Manifest } from '../../tensor/chunks.js'
+import type { Deadline } from '../deadline.js'
+import { type Answerer, answerer, type Dialer, type Frames } from '../frames.js'
+import { decodeMessage, encodeMessage } from '../message.js'
+import type { ByteCounter } from '../traffic.js'
+import type { BlobStore } from './blob-store.js'
+import { ASKER_TIMEOUT, BLOB_PROTOCOL, IDLE_TIMEOUT, MAX_INBOUND_STREAMS, MAX_REQUEST_BYTES, MAX_UNREAD_REQUESTS } from './constants.js'
+import { requestSchema } from './schema.js'
+import { type Holders, type PullOptions, Transfer } from './transfer.js'
+
+export type BlobComponents = Answerer & Dialer
+
+export interface BlobInit {
+  /** What is served, and where what is pulled goes. */
+  readonly store: BlobStore
+  readonly counter?: ByteCounter
+  /** How long a holder may send nothing before the next one is asked, in milliseconds. @default 10_000 */
+  readonly idleTimeout?: number
+}
+
+export class BlobExchange implements Startable {
+  readonly #components: BlobComponents
+  readonly #store: BlobStore
+  readonly #counter: ByteCounter | undefined
+  readonly #idleTimeout: number
+  readonly #transfers = new Map<string, Transfer>()
+
+  constructor (components: BlobComponents, { store, counter, idleTimeout = IDLE_TIMEOUT }: BlobInit) {
+    this.#components = components
+    this.#store = store
+    this.#counter = counter
+    this.#idleTimeout = idleTimeout
+  }
+
+  async start (): Promise<void> {
+    const init = { maxBytes: MAX_REQUEST_BYTES, maxUnread: MAX_UNREAD_REQUESTS, timeout: ASKER_TIMEOUT, kind: 'blob', counter: this.#counter }
+    await this.#components.handle(BLOB_PROTOCOL, answerer(init, this.#onStream), { maxInboundStreams: MAX_INBOUND_STREAMS })
+  }
+
+  async stop (): Promise<void> {
+    await this.#components.unhandle(BLOB_PROTOCOL)
+  }
+
+  async pull (manifest: Manifest, holders: Holders, options: PullOptions): Promise<Uint8Array> {
+    checkManifest(manifest)
+    const { id, size } = manifest
+    const held = this.#store.get(id)
+    if (held !== undefined) {
+      options.onProgress?.(size, size)
+      return held.bytes
+    }
+    const running = this.#transfers.get(id)
+    if (running === undefined) return await this.#begin(manifest, holders, options).join(options)
+    try {
+      return await running.join(options)
+    } catch {
+      options.signal.throwIfAborted()
+      return await this.pull(manifest, holders, options) // the others' holders did not have it, or they gave up
+    }
+  }
+
+  #begin (manifest: Manifest, holders: Holders, { kind }: PullOptions): Transfer {
+    const { id } = manifest
+    const transfer = new Transfer(this.#components, { manifest, holders, kind, counter: this.#counter, idleTimeout: this.#idleTimeout })
+    this.#transfers.set(id, transfer)
+    transfer.done.then(
+      bytes => {
+        this.#transfers.delete(id)
+        this.#store.add({ manifest, bytes, kind })
+      },
+      () => this.#transfers.delete(id) // those who joined are told
+    )
+    return transfer
+  }
+
+  readonly #onStream = async (frames: Frames, _: PeerId, deadline: Deadline): Promise<void> => {
+    for (;;) {
+      const request = await frames.read().catch(() => undefined)
+      if (request === undefined) return // the asker has what it wanted
+      const { id, chunks } = decodeMessage(requestSchema, request)
+      const held = this.#store.get(id)
+      for (const index of chunks) {
+        if (held === undefined || index >= held.manifest.chunks.length) {
+          await frames.write(encodeMessage({ refused: held === undefined ? 'not held here' : `there is no chunk ${index}` }))
+          return
+        }
+        await frames.write(encodeMessage({ chunk: chunkOf(held.bytes, held.manifest, index) }), held.kind)
+        deadline.touch()
+      }
+    }
+  }
+}

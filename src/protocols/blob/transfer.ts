@@ -1,0 +1,105 @@
+import type { PeerId } from '@libp2p/interface'
+import { BlobUnavailableError, ProtocolError } from '../../errors.js'
+import { type Manifest, verifyChunk } from '../../tensor/chunks.js'
+import { type Deadline, unlessAborted } from '../deadline.js'
+import { converse, type Dialer, type Frames } from '../frames.js'
+import { decodeMessage, encodeMessage } from '../message.js'
+import type { ByteCounter } from '../traffic.js'
+import { BLOB_PROTOCOL, CHUNKS_AHEAD, MAX_CHUNK_FRAME_BYTES } from './constants.js'
+import { answerSchema } from './schema.js'
+
+/** Peers that may hold a blob, best first. */
+export type Holders = Iterable<PeerId> | AsyncIterable<PeerId>
+
+export interface PullOptions {
+  /** What the bytes are counted as, here and when they are served on. */
+  readonly kind: string
+  readonly signal: AbortSignal
+  /** Told of every chunk: how many bytes of the blob are here, and how many it has. */
+  readonly onProgress?: (received: number, size: number) => void
+}
+
+export interface TransferInit {
+  readonly manifest: Manifest
+  readonly holders: Holders
+  readonly kind: string
+  readonly counter: ByteCounter | undefined
+  readonly idleTimeout: number
+}
+
+/** One blob on its way here, for all who want it; given up when none of them wants it any more. */
+export class Transfer {
+  readonly done: Promise<Uint8Array>
+  readonly #dialer: Dialer
+  readonly #init: TransferInit
+  readonly #missing: Set<number>
+  readonly #wanted = new Set<PullOptions>()
+  readonly #given = new AbortController()
+
+  constructor (dialer: Dialer, init: TransferInit) {
+    this.#dialer = dialer
+    this.#init = init
+    this.#missing = new Set(init.manifest.chunks.keys())
+    this.done = unlessAborted(this.#run(), this.#given.signal)
+  }
+
+  async join (options: PullOptions): Promise<Uint8Array> {
+    this.#wanted.add(options)
+    try {
+      return await unlessAborted(this.done, options.signal)
+    } finally {
+      this.#wanted.delete(options)
+      if (this.#wanted.size === 0) this.#given.abort(options.signal.reason)
+    }
+  }
+
+  async #run (): Promise<Uint8Array> {
+    const { manifest: { id, size }, holders } = this.#init
+    const bytes = new Uint8Array(size)
+    const reasons: string[] = []
+    if (this.#missing.size === 0) return bytes
+    for await (const holder of holders) {
+      this.#given.signal.throwIfAborted()
+      try {
+        await this.#pullFrom(holder, bytes)
+        return bytes
+      } catch (error) {
+        reasons.push(`${holder.toString()}: ${(error as Error).message}`)
+      }
+    }
+    throw new BlobUnavailableError(`nobody gave blob ${id} whole: ${reasons.join('; ') || 'no holder is known'}`)
+  }
+
+  /** Fills `bytes` with the chunks that are missing. */
+  async #pullFrom (holder: PeerId, bytes: Uint8Array): Promise<void> {
+    const { manifest, idleTimeout, kind, counter } = this.#init
+    const init = { maxBytes: MAX_CHUNK_FRAME_BYTES, maxUnread: CHUNKS_AHEAD, timeout: idleTimeout, kind, counter, signal: this.#given.signal }
+    const wanted = [...this.#missing]
+    await converse(this.#dialer, holder, BLOB_PROTOCOL, init, async (frames, deadline) => {
+      const ask = async (chunks: number[]): Promise<void> => {
+        if (chunks.length > 0) await frames.write(encodeMessage({ id: manifest.id, chunks }))
+      }
+      await ask(wanted.slice(0, CHUNKS_AHEAD))
+      for (const [i, index] of wanted.entries()) {
+        bytes.set(await this.#chunk(frames, deadline, index), index * manifest.chunkSize)
+        this.#missing.delete(index)
+        this.#progress()
+        await ask(wanted.slice(i + CHUNKS_AHEAD, i + CHUNKS_AHEAD + 1))
+      }
+    })
+  }
+
+  async #chunk (frames: Frames, deadline: Deadline, index: number): Promise<Uint8Array> {
+    const answer = decodeMessage(answerSchema, await frames.read())
+    if ('refused' in answer) throw new ProtocolError(`it refused: ${answer.refused}`)
+    verifyChunk(this.#init.manifest, index, answer.chunk)
+    deadline.touch()
+    return answer.chunk
+  }
+
+  #progress (): void {
+    const { size, chunkSize } = this.#init.manifest
+    const received = Math.max(0, size - this.#missing.size * chunkSize)
+    for (const { onProgress } of this.#wanted) onProgress?.(received, size)
+  }
+}

@@ -1,0 +1,70 @@
+import type { PeerId, Startable } from '@libp2p/interface'
+import { z } from 'zod'
+import { type Answerer, answerer, converse, type Dialer, type Frames } from '../frames.js'
+import { decodeMessage, encodeMessage, hashSchema } from '../message.js'
+import type { ByteCounter } from '../traffic.js'
+import { CONTRIBUTION_PROTOCOL, MAX_ANSWER_BYTES, MAX_INBOUND_STREAMS, MAX_RECORDS, MAX_REQUEST_BYTES, TIMEOUT } from './constants.js'
+import { type ContributionRecord, recordSchema, verifyRecord } from './record.js'
+
+const requestSchema = z.strictObject({ job: hashSchema })
+const answerSchema = z.strictObject({ records: z.array(recordSchema).max(MAX_RECORDS) })
+
+export type ContributionComponents = Answerer & Dialer
+
+/** Where records are kept. */
+export interface RecordStore {
+  /** What is held of a job. */
+  records (job: string): Iterable<ContributionRecord>
+  /** Takes a record whose signature is right, if it is news. */
+  offer (record: ContributionRecord): void
+}
+
+export interface ContributionInit {
+  readonly store: RecordStore
+  readonly counter?: ByteCounter
+}
+
+export class ContributionSync implements Startable {
+  readonly #components: ContributionComponents
+  readonly #store: RecordStore
+  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined }
+
+  constructor (components: ContributionComponents, { store, counter }: ContributionInit) {
+    this.#components = components
+    this.#store = store
+    this.#exchange = { timeout: TIMEOUT, kind: 'contribution', counter }
+  }
+
+  async start (): Promise<void> {
+    const handler = answerer({ ...this.#exchange, maxBytes: MAX_REQUEST_BYTES }, this.#onStream)
+    await this.#components.handle(CONTRIBUTION_PROTOCOL, handler, { maxInboundStreams: MAX_INBOUND_STREAMS })
+  }
+
+  async stop (): Promise<void> {
+    await this.#components.unhandle(CONTRIBUTION_PROTOCOL)
+  }
+
+  async sync (peer: PeerId, job: string, { signal }: { readonly signal: AbortSignal }): Promise<number> {
+    const init = { ...this.#exchange, maxBytes: MAX_ANSWER_BYTES, signal }
+    const { records } = await converse(this.#components, peer, CONTRIBUTION_PROTOCOL, init, async frames => {
+      await frames.write(encodeMessage({ job }))
+      return decodeMessage(answerSchema, await frames.read())
+    })
+    const right = await Promise.all(records.map(async record => record.job === job && await verifyRecord(record)))
+    const verified = records.filter((_, i) => right[i])
+    for (const record of verified) this.#store.offer(record)
+    return verified.length
+  }
+
+  readonly #onStream = async (frames: Frames): Promise<void> => {
+    const { job } = decodeMessage(requestSchema, await frames.read())
+    const records: ContributionRecord[] = []
+    let bytes = 0
+    for (const record of this.#store.records(job)) {
+      bytes += encodeMessage(record).byteLength
+      if (records.length === MAX_RECORDS || bytes > MAX_ANSWER_BYTES - MAX_REQUEST_BYTES) break
+      records.push(record)
+    }
+    await frames.write(encodeMessage({ records }))
+  }
+}

@@ -1,0 +1,102 @@
+import type { Libp2p, PeerId, Stream, StreamHandler } from '@libp2p/interface'
+import { lpStream } from '@libp2p/utils'
+import { ProtocolError } from '../errors.js'
+import { Deadline } from './deadline.js'
+import type { ByteCounter } from './traffic.js'
+
+/** What a protocol needs of a libp2p node to ask. */
+export type Dialer = Pick<Libp2p, 'dialProtocol'>
+
+/** What a protocol needs of a libp2p node to answer. */
+export type Answerer = Pick<Libp2p, 'handle' | 'unhandle'>
+
+/** Messages of known length on one stream, both ways. */
+export interface Frames {
+  /** @throws if the other side has closed */
+  read (): Promise<Uint8Array>
+  /** Ends when there is room for more. @param kind what the bytes are counted as, if not as all the others */
+  write (bytes: Uint8Array, kind?: string): Promise<void>
+}
+
+export interface ExchangeInit {
+  /** The longest frame that is accepted, in bytes. */
+  readonly maxBytes: number
+  /** Frames that may wait unread. A peer that sends more is cut off. @default 1 */
+  readonly maxUnread?: number
+  /** How long the exchange may take between two touches of its deadline, in milliseconds. */
+  readonly timeout: number
+  /** What the bytes are counted as. */
+  readonly kind: string
+  readonly counter: ByteCounter | undefined
+}
+
+/** Room for the length of a frame, in bytes. */
+const LENGTH_BYTES = 8
+
+/** How long the other side may keep a stream that is done on this side, in milliseconds: connections have few. */
+const CLOSE_TIMEOUT = 5_000
+
+/** Opens a stream to a peer for one exchange. */
+export async function converse<T> (
+  dialer: Dialer, peer: PeerId, protocol: string, init: ExchangeInit & { readonly signal: AbortSignal },
+  exchange: (frames: Frames, deadline: Deadline) => Promise<T>
+): Promise<T> {
+  const deadline = new Deadline(init.timeout, `${protocol} of ${peer.toString()}`, init.signal)
+  const { signal } = deadline
+  let stream: Stream | undefined
+  try {
+    stream = await dialer.dialProtocol(peer, protocol, { signal })
+    const result = await exchange(framesOf(stream, peer, init, signal), deadline)
+    await stream.close({ signal })
+    release(stream)
+    return result
+  } catch (error) {
+    const reason = signal.aborted ? signal.reason as Error : error as Error
+    stream?.abort(reason)
+    throw reason
+  } finally {
+    deadline.clear()
+  }
+}
+
+/** Answers a protocol: one call of `exchange` a stream. Its deadline also ends when the asker goes away. */
+export function answerer (
+  init: ExchangeInit, exchange: (frames: Frames, peer: PeerId, deadline: Deadline) => Promise<void>
+): StreamHandler {
+  return async (stream, { remotePeer }) => {
+    const deadline = new Deadline(init.timeout, `an answer to ${remotePeer.toString()}`)
+    const { signal } = deadline
+    stream.addEventListener('close', () => deadline.abort(new ProtocolError('the asker went away')), { once: true })
+    try {
+      await exchange(framesOf(stream, remotePeer, init, signal), remotePeer, deadline)
+      await stream.close({ signal })
+      release(stream)
+    } catch (error) {
+      stream.log('%p: %s', remotePeer, error)
+      stream.abort(error as Error)
+    } finally {
+      deadline.clear()
+    }
+  }
+}
+
+function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind, counter }: ExchangeInit, signal: AbortSignal): Frames {
+  const prefixed = lpStream(stream, { maxDataLength: maxBytes, maxBufferSize: maxUnread * (maxBytes + LENGTH_BYTES) })
+  return {
+    async read () {
+      const bytes = (await prefixed.read({ signal })).subarray()
+      counter?.count(kind, 'received', bytes.byteLength, peer)
+      return bytes
+    },
+    async write (bytes, countedAs = kind) {
+      await prefixed.write(bytes, { signal })
+      counter?.count(countedAs, 'sent', bytes.byteLength, peer)
+    }
+  }
+}
+
+function release (stream: Stream): void {
+  if (stream.status === 'closed') return
+  const timer = setTimeout(() => stream.abort(new ProtocolError('the other side does not close')), CLOSE_TIMEOUT).unref()
+  stream.addEventListener('close', () => clearTimeout(timer), { once: true })
+}

@@ -1,0 +1,22 @@
+export const STEP_PROTOCOL = '/colanet/step/1.0.0'
+
+/** Room for a batch of half a million tokens, in bytes. */
+export const MAX_REQUEST_BYTES = 8 * 1024 * 1024
+
+/** Room for the records of a job's members, in bytes. */
+export const MAX_ANSWER_BYTES = 8 * 1024 * 1024
+
+/** How long a trainer may take to send a batch, in milliseconds. */
+export const REQUEST_TIMEOUT = 60_000
+
+/** The longest that a host may take for a step, in milliseconds: queue, pass and transfer on a slow machine. */
+export const STEP_TIMEOUT = 600_000
+
+/** The longest that a host may take to open a job, in milliseconds: it may be busy with a step. */
+export const OPEN_TIMEOUT = 60_000
+
+/** Requests of one trainer at the same time: they bound what it can have a host keep in memory. */
+export const MAX_INBOUND_STREAMS = 8
+
+/** The longest text of a refusal, in characters. */
+export const MAX_REFUSAL = 2000

@@ -1,0 +1,105 @@
+import { z } from 'zod'
+import { InvalidBatchError } from '../../errors.js'
+import type { Job } from '../../job.js'
+import { AUXILIARY_KINDS, type Batch, MODES, WIRE_DTYPES } from '../../types.js'
+import { recordSchema } from '../contribution/index.js'
+import { bytesSchema, countSchema, hashSchema, siteNameSchema, siteSchema, sizeSchema } from '../message.js'
+import { MAX_REFUSAL } from './constants.js'
+
+const jobSchema: z.ZodType<Job> = z.strictObject({
+  name: z.string().min(1).max(200),
+  model: hashSchema,
+  sites: z.array(siteNameSchema).min(1).max(4096)
+    .refine(names => names.every((name, i) => i === 0 || names[i - 1] < name), 'not sorted, or not unique'),
+  auxiliary: z.strictObject({
+    kind: z.enum(AUXILIARY_KINDS),
+    rank: sizeSchema.max(65_536),
+    alpha: z.number().positive()
+  }),
+  mode: z.enum(MODES),
+  interval: sizeSchema.max(65_536),
+  seed: countSchema.max(2 ** 32 - 1)
+})
+
+/** 32-bit little-endian integers. */
+const batchSchema = z.strictObject({
+  rows: sizeSchema,
+  length: sizeSchema,
+  inputIds: bytesSchema,
+  attentionMask: bytesSchema,
+  labels: bytesSchema
+})
+
+const stepSchema = z.strictObject({
+  /** Id of the job. */
+  job: hashSchema,
+  /** The trainer's number of the step, so that it knows which announcements answer it. */
+  step: countSchema,
+  /** `train` has adaptation data announced, `evaluate` has not. */
+  purpose: z.enum(['train', 'evaluate']),
+  /** Whether auxiliaries are applied; without, the base model alone is run. */
+  adapted: z.boolean(),
+  wire: z.enum(WIRE_DTYPES),
+  /** The trainer's latest auxiliary, for which the batch is made; null before its first. */
+  contribution: recordSchema.nullable(),
+  batch: batchSchema
+})
+
+type WireStep = z.infer<typeof stepSchema>
+
+export interface StepRequest extends Omit<WireStep, 'batch'> {
+  readonly batch: Batch
+}
+
+export const requestSchema = z.union([
+  z.strictObject({ type: z.literal('open'), job: jobSchema }),
+  z.strictObject({ type: z.literal('step'), step: stepSchema })
+])
+
+const openedSchema = z.strictObject({
+  /** Id of the model that the host serves. */
+  model: hashSchema,
+  /** The sites of the job. */
+  sites: z.array(siteSchema).max(4096)
+})
+
+export type OpenReply = z.infer<typeof openedSchema>
+
+const replySchema = z.strictObject({
+  /** Mean over the tokens that count. */
+  loss: z.number(),
+  /** Tokens that count in the loss. */
+  tokens: countSchema,
+  /** Names the state of the auxiliaries that was applied; null for the base model alone. */
+  version: hashSchema.nullable(),
+  /** The records that the state holds. */
+  members: z.array(recordSchema).max(1024),
+  /** In milliseconds. */
+  timings: z.strictObject({ queued: z.number().nonnegative(), pass: z.number().nonnegative() })
+})
+
+export type StepReply = z.infer<typeof replySchema>
+
+const errorSchema = z.strictObject({ name: z.string().max(100), message: z.string().max(MAX_REFUSAL) })
+
+export const openAnswerSchema = z.union([z.strictObject({ opened: openedSchema }), z.strictObject({ error: errorSchema })])
+export const stepAnswerSchema = z.union([z.strictObject({ reply: replySchema }), z.strictObject({ error: errorSchema })])
+
+export function encodeBatch ({ rows, length, inputIds, attentionMask, labels }: Batch): WireStep['batch'] {
+  return { rows, length, inputIds: raw(inputIds), attentionMask: raw(attentionMask), labels: raw(labels) }
+}
+
+/** @throws {InvalidBatchError} if the bytes are not rows × length integers each */
+export function decodeBatch ({ rows, length, inputIds, attentionMask, labels }: WireStep['batch']): Batch {
+  const integers = (bytes: Uint8Array): Int32Array => {
+    if (bytes.byteLength !== rows * length * 4) {
+      throw new InvalidBatchError(`${bytes.byteLength} bytes do not hold ${rows} rows of ${length} tokens`)
+    }
+    return new Int32Array(Uint8Array.from(bytes).buffer) // a copy, aligned
+  }
+  return { rows, length, inputIds: integers(inputIds), attentionMask: integers(attentionMask), labels: integers(labels) }
+}
+
+function raw ({ buffer, byteOffset, byteLength }: Int32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
