@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+
+/**
+ * Writes a file whole or not at all: first beside its place, then renamed into it. Folders above it are made.
+ *
+ * @param mode permissions of the file
+ */
+export async function replaceFile (path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+  const partial = beside(path)
+  await mkdir(dirname(path), { recursive: true })
+  try {
+    await writeFile(partial, content, { mode, flush: true })
+    await rename(partial, path)
+  } catch (error) {
+    await rm(partial, { force: true })
+    throw error
+  }
+}
+
+/** Writes a folder of files whole or not at all; what lay there before is gone afterwards. */
+export async function replaceFolder (path: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<void> {
+  const partial = beside(path)
+  try {
+    for (const [name, content] of Object.entries(files)) await replaceFile(join(partial, name), content)
+    const former = beside(path)
+    await rename(path, former).catch(ignoreMissing)
+    await rename(partial, path)
+    await rm(former, { recursive: true, force: true })
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true })
+    throw error
+  }
+}
+
+/** A name of its own in the same folder, so that renaming never crosses a file system. */
+function beside (path: string): string {
+  return `${path}.${randomBytes(4).toString('hex')}.partial`
+}
+
+function ignoreMissing (error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+}

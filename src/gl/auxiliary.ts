@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto'
+import * as tf from '@tensorflow/tfjs'
+import { InvalidAdapterError, InvalidOptionError } from '../errors.js'
+import type { AuxiliaryKind, AuxiliarySpec, AuxiliaryTensors, Site } from '../types.js'
+import * as linear from './linear.js'
+import * as lowRank from './low-rank.js'
+
+/** What one kind of auxiliary is: the rest of this folder knows no kind by name. */
+export interface AuxiliaryDefinition {
+  /** Parameters under PEFT's names, with their shapes, in a fixed order. */
+  shapes (site: Site, rank: number): ReadonlyMap<string, [number, number]>
+  /** Start values, such that g gives 0. */
+  initial (site: Site, rank: number, seed: number): tf.Tensor2D[]
+  /** g_w(x) `[tokens, out]`, without α, for parameters in the order of `shapes`. Plain TensorFlow.js, differentiable. */
+  apply (x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D
+}
+
+const DEFINITIONS: Record<AuxiliaryKind, AuxiliaryDefinition> = { 'low-rank': lowRank, linear }
+
+/** Where the values of an auxiliary come from: a seed, or an earlier state. */
+export type AuxiliaryStart = { readonly seed: number } | { readonly tensors: AuxiliaryTensors }
+
+/**
+ * g_w, the small model beside one site of the base model: ĥ = f(x) + α·g_w(x) (arXiv 2404.13844, section 3). It gives
+ * 0 at the start. Its parameters are variables, which belong to it until `dispose`.
+ */
+export class Auxiliary {
+  readonly site: Site
+  /** α of the equations: alpha / rank. */
+  readonly scale: number
+  /** Trainable tensors by PEFT's names. */
+  readonly parameters: ReadonlyMap<string, tf.Variable>
+  readonly #definition: AuxiliaryDefinition
+
+  /**
+   * @throws {InvalidOptionError} if rank or alpha make no sense
+   * @throws {InvalidAdapterError} if start tensors are not those of this kind, in their shapes
+   */
+  constructor (spec: AuxiliarySpec, site: Site, start: AuxiliaryStart) {
+    checkSpec(spec)
+    this.site = site
+    this.scale = spec.alpha / spec.rank
+    this.#definition = DEFINITIONS[spec.kind]
+    const names = [...this.#definition.shapes(site, spec.rank).keys()]
+    const values = 'tensors' in start
+      ? fromRest(start.tensors, this.#definition.shapes(site, spec.rank), site)
+      : this.#definition.initial(site, spec.rank, siteSeed(start.seed, site.name))
+    this.parameters = new Map(names.map((name, i) => [name, tf.variable(values[i])]))
+    tf.dispose(values)
+  }
+
+  /** α·g_w(x): what is added to the site's output. x `[tokens, in]` → `[tokens, out]`. */
+  apply (x: tf.Tensor2D): tf.Tensor2D {
+    return tf.tidy(() => tf.mul(this.#apply(x, this.#values()), this.scale))
+  }
+
+  /**
+   * J_wᵀ·α·∇ĥ for every parameter: the gradient of the Gradient Learning loss ½·Σ‖g_w(x) − sg[g_w(x) − α∇ĥ]‖² at w
+   * (arXiv 2404.13844, equation 6). The residual is injected as it came, and never formed as a difference, which would
+   * lose digits. The tensors belong to the caller.
+   *
+   * @param x `[tokens, in]`
+   * @param gradient ∇ĥ `[tokens, out]`
+   */
+  gradients (x: tf.Tensor2D, gradient: tf.Tensor2D): Map<string, tf.Tensor> {
+    const names = [...this.parameters.keys()]
+    const values = this.#values()
+    const grads = tf.tidy(() =>
+      tf.grads((...w) => this.#apply(x, w as tf.Tensor2D[]))(values, tf.mul(gradient, this.scale)))
+    return new Map(names.map((name, i) => [name, grads[i]]))
+  }
+
+  /** Goes on from other values. @throws {InvalidAdapterError} if they have other names or shapes */
+  assign (tensors: AuxiliaryTensors): void {
+    const shapes = new Map([...this.parameters].map(([name, variable]) => [name, variable.shape as [number, number]]))
+    const values = fromRest(tensors, shapes, this.site)
+    for (const [i, variable] of [...this.parameters.values()].entries()) variable.assign(values[i])
+    tf.dispose(values)
+  }
+
+  async toTensors (): Promise<AuxiliaryTensors> {
+    const entries = [...this.parameters].map(async ([name, variable]) =>
+      [name, { shape: variable.shape, values: (await variable.data<'float32'>()).slice() }] as const)
+    return new Map(await Promise.all(entries))
+  }
+
+  dispose (): void {
+    tf.dispose([...this.parameters.values()])
+  }
+
+  #values (): tf.Tensor2D[] {
+    return [...this.parameters.values()] as tf.Tensor[] as tf.Tensor2D[]
+  }
+
+  #apply (x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
+    return this.#definition.apply(x, parameters)
+  }
+}
+
+/** Names and shapes of the parameters that `spec` gives a site. @throws {InvalidOptionError} */
+export function parameterShapes (spec: AuxiliarySpec, site: Site): ReadonlyMap<string, readonly [number, number]> {
+  checkSpec(spec)
+  return DEFINITIONS[spec.kind].shapes(site, spec.rank)
+}
+
+function checkSpec ({ rank, alpha }: AuxiliarySpec): void {
+  if (!Number.isSafeInteger(rank) || rank < 1) throw new InvalidOptionError(`rank ${rank} is not possible; use a whole number from 1`)
+  if (!Number.isFinite(alpha) || alpha <= 0) throw new InvalidOptionError(`alpha ${alpha} is not possible; use a number above 0`)
+}
+
+/** Every site starts elsewhere, everywhere alike. */
+function siteSeed (seed: number, site: string): number {
+  return createHash('sha256').update(`${seed}:${site}`).digest().readUInt32LE()
+}
+
+function fromRest (tensors: AuxiliaryTensors, shapes: ReadonlyMap<string, [number, number]>, site: Site): tf.Tensor2D[] {
+  for (const [name, shape] of shapes) {
+    const found = tensors.get(name)
+    if (found?.shape.join() !== shape.join()) {
+      throw new InvalidAdapterError(`${site.name}.${name} is ${found === undefined ? 'missing' : `[${found.shape.join(', ')}]`}, it must be [${shape.join(', ')}]`)
+    }
+  }
+  return [...shapes].map(([name, shape]) => tf.tensor2d(tensors.get(name)?.values.slice() ?? [], shape))
+}

@@ -1,0 +1,217 @@
+import * as tf from '@tensorflow/tfjs'
+import { InvalidTensorError, NonFiniteError, UnknownSiteError } from '../errors.js'
+import type { AdapterTensors, FloatTensor, NamedTensors, SiteData, TensorData } from '../types.js'
+import type { Auxiliary } from './auxiliary.js'
+import type { Optimizer } from './optimizer.js'
+import type { Schedule } from './schedule.js'
+
+export interface GradientLearnerInit {
+  /** One auxiliary a site. They belong to the learner. */
+  readonly auxiliaries: readonly Auxiliary[]
+  readonly optimizer: Optimizer
+  readonly schedule: Schedule
+  /** Batches that are gathered before a fit. */
+  readonly interval: number
+  /** The gradients of a fit are scaled down to this global norm. @default no limit */
+  readonly maxNorm?: number
+}
+
+/** What one fit did. */
+export interface Fit {
+  /** Counted from 1. */
+  readonly fit: number
+  /** Its learning rate. */
+  readonly rate: number
+  /** Global norm of the gradients before they were clipped. */
+  readonly norm: number
+}
+
+const GATHERED = 'gathered'
+const FITS = 'fits'
+const OPTIMIZER = 'optimizer.'
+const SUM = 'sum.'
+
+/**
+ * The trainer's side of Gradient Learning (arXiv 2404.13844, Algorithm 1): it trains auxiliaries from adaptation data
+ * (x, ∇ĥ) alone.
+ *
+ * Within an interval w stands still, so the gradients of its batches are summed as they arrive and no data are kept:
+ * memory does not depend on the interval, and the sum equals gradient accumulation.
+ */
+export class GradientLearner {
+  readonly #auxiliaries: ReadonlyMap<string, Auxiliary>
+  readonly #optimizer: Optimizer
+  readonly #schedule: Schedule
+  readonly #interval: number
+  readonly #maxNorm: number
+  readonly #sums = new Map<string, tf.Tensor>()
+  /** Gradients of the batch that is arriving, by parameter. */
+  readonly #arriving = new Map<string, tf.Tensor>()
+  readonly #arrived = new Set<string>()
+  #gathered = 0
+  #fits = 0
+
+  constructor (init: GradientLearnerInit) {
+    this.#auxiliaries = new Map(init.auxiliaries.map(auxiliary => [auxiliary.site.name, auxiliary]))
+    this.#optimizer = init.optimizer
+    this.#schedule = init.schedule
+    this.#interval = init.interval
+    this.#maxNorm = init.maxNorm ?? Infinity
+  }
+
+  /** Fits done so far. */
+  get fits (): number { return this.#fits }
+
+  /** Whether an interval is full. */
+  get ready (): boolean { return this.#gathered >= this.#interval }
+
+  /**
+   * Takes one site's share of a batch. Sites may come in any order and one at a time.
+   *
+   * @throws {UnknownSiteError} if there is no auxiliary for it, or it came already
+   * @throws {InvalidTensorError} if x and ∇ĥ do not have the site's shapes
+   * @throws {NonFiniteError} if a value is NaN or infinite
+   */
+  gather (site: string, data: SiteData): void {
+    const auxiliary = this.#auxiliaries.get(site)
+    if (auxiliary === undefined || this.#arrived.has(site)) {
+      throw new UnknownSiteError(`adaptation data of ${site} are not expected${auxiliary === undefined ? '' : ' twice'}; this job's sites: ${[...this.#auxiliaries.keys()].join(', ')}`)
+    }
+    const { inFeatures, outFeatures } = auxiliary.site
+    checkSiteData(site, data, inFeatures, outFeatures)
+    const gradients = tf.tidy(() => Object.fromEntries(auxiliary.gradients(
+      tf.tensor2d(data.x.values, [data.x.values.length / inFeatures, inFeatures]),
+      tf.tensor2d(data.gradient.values, [data.gradient.values.length / outFeatures, outFeatures]))))
+    for (const [parameter, gradient] of Object.entries(gradients)) this.#arriving.set(`${site}.${parameter}`, gradient)
+    this.#arrived.add(site)
+  }
+
+  /**
+   * The batch is whole: it counts from now on.
+   *
+   * @throws {UnknownSiteError} if a site is missing; the batch is then forgotten
+   */
+  endBatch (): void {
+    const missing = [...this.#auxiliaries.keys()].filter(site => !this.#arrived.has(site))
+    if (missing.length > 0) {
+      this.dropBatch()
+      throw new UnknownSiteError(`no adaptation data came for ${missing.join(', ')}`)
+    }
+    for (const [name, gradient] of this.#arriving) {
+      const sum = this.#sums.get(name)
+      this.#sums.set(name, sum === undefined ? gradient : tf.add(sum, gradient))
+      if (sum !== undefined) tf.dispose([sum, gradient])
+    }
+    this.#arriving.clear()
+    this.#arrived.clear()
+    this.#gathered++
+  }
+
+  /** Forgets what has come of a batch that will not be whole. */
+  dropBatch (): void {
+    tf.dispose([...this.#arriving.values()])
+    this.#arriving.clear()
+    this.#arrived.clear()
+  }
+
+  /**
+   * One step of every auxiliary from all that was gathered, also when the interval is not full (the last one).
+   * Returns undefined, and does nothing, when nothing was gathered.
+   *
+   * @throws {NonFiniteError} if a gradient is NaN or infinite; what was gathered is dropped, no parameter changes
+   */
+  async fit (): Promise<Fit | undefined> {
+    if (this.#gathered === 0) return undefined
+    const sums = new Map(this.#sums)
+    this.#sums.clear()
+    this.#gathered = 0
+    try {
+      const norm = await globalNorm([...sums.values()])
+      if (!Number.isFinite(norm)) throw new NonFiniteError('the gradients of a fit are not finite; nothing was changed, try a lower learning rate')
+      const rate = this.#schedule(this.#fits)
+      tf.tidy(() => {
+        const clip = Math.min(1, this.#maxNorm / (norm + 1e-6)) // as torch.nn.utils.clip_grad_norm_
+        const clipped = clip < 1 ? new Map([...sums].map(([name, sum]) => [name, tf.mul(sum, clip)])) : sums
+        this.#optimizer.update(this.#parameters(), clipped, rate)
+      })
+      this.#fits++
+      return { fit: this.#fits, rate, norm }
+    } finally {
+      tf.dispose([...sums.values()])
+    }
+  }
+
+  /** The auxiliaries as they are now. */
+  async adapter (): Promise<AdapterTensors> {
+    const entries = [...this.#auxiliaries].map(async ([site, auxiliary]) => [site, await auxiliary.toTensors()] as const)
+    return new Map(await Promise.all(entries))
+  }
+
+  /** Goes on from other values of the auxiliaries. @throws {InvalidAdapterError} if they do not fit */
+  assign (adapter: AdapterTensors): void {
+    for (const [site, auxiliary] of this.#auxiliaries) auxiliary.assign(adapter.get(site) ?? new Map())
+  }
+
+  /** Everything but the auxiliaries' values: optimiser, fits, and what was gathered of an interval. */
+  async state (): Promise<NamedTensors> {
+    const optimizer = [...await this.#optimizer.state()].map(([name, tensor]) => [OPTIMIZER + name, tensor] as const)
+    const sums = await Promise.all([...this.#sums].map(async ([name, sum]) =>
+      [SUM + name, { shape: sum.shape, values: (await sum.data<'float32'>()).slice() }] as const))
+    const counts = [[GATHERED, integer(this.#gathered)], [FITS, integer(this.#fits)]] as const
+    return new Map<string, TensorData>([...counts, ...optimizer, ...sums])
+  }
+
+  restore (state: NamedTensors): void {
+    this.#clear()
+    this.#gathered = state.get(GATHERED)?.values[0] ?? 0
+    this.#fits = state.get(FITS)?.values[0] ?? 0
+    this.#optimizer.restore(new Map([...state]
+      .filter(([name]) => name.startsWith(OPTIMIZER))
+      .map(([name, tensor]) => [name.slice(OPTIMIZER.length), tensor])))
+    for (const [name, tensor] of state) {
+      if (!name.startsWith(SUM)) continue
+      const { shape, values } = tensor as FloatTensor
+      this.#sums.set(name.slice(SUM.length), tf.tensor(values.slice(), [...shape]))
+    }
+  }
+
+  dispose (): void {
+    this.#clear()
+    this.#optimizer.dispose()
+    for (const auxiliary of this.#auxiliaries.values()) auxiliary.dispose()
+  }
+
+  #clear (): void {
+    this.dropBatch()
+    tf.dispose([...this.#sums.values()])
+    this.#sums.clear()
+    this.#gathered = 0
+  }
+
+  #parameters (): Map<string, tf.Variable> {
+    return new Map([...this.#auxiliaries].flatMap(([site, auxiliary]) =>
+      [...auxiliary.parameters].map(([parameter, variable]) => [`${site}.${parameter}`, variable] as const)))
+  }
+}
+
+function integer (value: number): TensorData {
+  return { shape: [1], values: Int32Array.of(value) }
+}
+
+async function globalNorm (tensors: readonly tf.Tensor[]): Promise<number> {
+  const squares = tf.tidy(() => tf.addN(tensors.map(tensor => tf.sum(tf.mul(tensor, tensor)))))
+  const [sum] = await squares.data<'float32'>()
+  squares.dispose()
+  return Math.sqrt(sum)
+}
+
+function checkSiteData (site: string, { x, gradient }: SiteData, inFeatures: number, outFeatures: number): void {
+  const rows = (tensor: FloatTensor): number => tensor.shape.slice(0, -1).reduce((product, size) => product * size, 1)
+  for (const [name, tensor, features] of [['x', x, inFeatures], ['gradient', gradient, outFeatures]] as const) {
+    if (tensor.shape.length < 2 || tensor.shape.at(-1) !== features || tensor.values.length !== rows(tensor) * features) {
+      throw new InvalidTensorError(`${site}: ${name} is [${tensor.shape.join(', ')}], it must be [tokens, ${features}]`)
+    }
+    if (!tensor.values.every(Number.isFinite)) throw new NonFiniteError(`${site}: ${name} holds values that are not finite`)
+  }
+  if (rows(x) !== rows(gradient)) throw new InvalidTensorError(`${site}: x has ${rows(x)} tokens, its gradient ${rows(gradient)}`)
+}

@@ -1,0 +1,227 @@
+import { InvalidTensorError } from '../errors.js'
+import type { NamedTensors, TensorData, TensorValues } from '../types.js'
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './half.js'
+
+/**
+ * The safetensors format (https://huggingface.co/docs/safetensors): eight bytes of header length (little-endian),
+ * a JSON header, then the values. We read F32, F16, BF16, I32 and I64, and write F32, F16,
+ * BF16 and I32.
+ */
+const READ_BYTES = { F32: 4, F16: 2, BF16: 2, I32: 4, I64: 8 } as const
+/** What may stand in a file beside the tensors that we read. */
+const UNREAD_BYTES = { F64: 8, F8_E4M3: 1, F8_E5M2: 1, I16: 2, I8: 1, U64: 8, U32: 4, U16: 2, U8: 1, BOOL: 1 } as const
+const ITEM_BYTES = { ...READ_BYTES, ...UNREAD_BYTES } as const
+type SafetensorsDtype = keyof typeof ITEM_BYTES
+export type FloatDtype = 'F32' | 'F16' | 'BF16'
+
+/** Bytes that hold the length of the header. */
+export const PREFIX_BYTES = 8
+
+/** The format's own limit on its header, in bytes. */
+const MAX_HEADER_BYTES = 100_000_000
+
+/** More axes than any model has. */
+const MAX_RANK = 8
+
+/** Where one tensor lies. `begin` and `end` are byte offsets from the end of the header. */
+export interface TensorInfo {
+  readonly dtype: SafetensorsDtype
+  readonly shape: readonly number[]
+  readonly begin: number
+  readonly end: number
+}
+
+export interface SafetensorsHeader {
+  readonly tensors: ReadonlyMap<string, TensorInfo>
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/**
+ * Length of the JSON header, from the first eight bytes.
+ *
+ * @param available bytes in the whole file or message
+ * @throws {InvalidTensorError} if they are not there or announce more than there is
+ */
+export function headerLength (prefix: Uint8Array, available: number): number {
+  if (prefix.byteLength < PREFIX_BYTES) {
+    throw new InvalidTensorError(`safetensors: ${prefix.byteLength} bytes, at least ${PREFIX_BYTES} are needed`)
+  }
+  const length = new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true)
+  if (length < 2n || length > BigInt(MAX_HEADER_BYTES) || length > BigInt(available - PREFIX_BYTES)) {
+    throw new InvalidTensorError(`safetensors: a header of ${length.toString()} bytes is announced in ${available} bytes; the file is truncated or not safetensors`)
+  }
+  return Number(length)
+}
+
+/**
+ * Checks the JSON header against the bytes that follow it: known dtypes, shapes that match the offsets,
+ * offsets that cover the data without gap or overlap.
+ *
+ * @param dataBytes bytes after the header
+ * @throws {InvalidTensorError}
+ */
+export function parseHeader (json: Uint8Array, dataBytes: number): SafetensorsHeader {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json))
+  } catch (cause) {
+    throw new InvalidTensorError('safetensors: the header is not JSON', { cause })
+  }
+  if (!isRecord(parsed)) throw new InvalidTensorError('safetensors: the header is not a JSON object')
+  const { __metadata__: rawMetadata, ...entries } = parsed
+  const tensors = new Map<string, TensorInfo>()
+  for (const [name, entry] of Object.entries(entries)) tensors.set(name, parseInfo(name, entry, dataBytes))
+  checkCover(tensors, dataBytes)
+  return { tensors, metadata: parseMetadata(rawMetadata) }
+}
+
+/**
+ * Values of one tensor from its bytes, as float32 or int32.
+ *
+ * @throws {InvalidTensorError} if its dtype is none of those we read, or an I64 does not fit in 32 bits
+ */
+export function decodeValues (name: string, info: TensorInfo, bytes: Uint8Array): TensorData {
+  const aligned = bytes.byteOffset % ITEM_BYTES[info.dtype] === 0 ? bytes : bytes.slice()
+  const { buffer, byteOffset, byteLength } = aligned
+  const count = byteLength / ITEM_BYTES[info.dtype]
+  switch (info.dtype) {
+    case 'F32': return { shape: info.shape, values: new Float32Array(buffer, byteOffset, count) }
+    case 'I32': return { shape: info.shape, values: new Int32Array(buffer, byteOffset, count) }
+    case 'F16': return { shape: info.shape, values: fromFloat16(new Uint16Array(buffer, byteOffset, count)) }
+    case 'BF16': return { shape: info.shape, values: fromBfloat16(new Uint16Array(buffer, byteOffset, count)) }
+    case 'I64': return { shape: info.shape, values: narrow(name, new BigInt64Array(buffer, byteOffset, count)) }
+    default: throw new InvalidTensorError(`${name}: dtype ${info.dtype} is not supported; use one of ${Object.keys(READ_BYTES).join(', ')}`)
+  }
+}
+
+/**
+ * All tensors of a safetensors message. Values may be views of `bytes`.
+ *
+ * @throws {InvalidTensorError} if anything in it does not hold together
+ */
+export function decodeSafetensors (bytes: Uint8Array): { tensors: NamedTensors, metadata: Readonly<Record<string, string>> } {
+  const start = PREFIX_BYTES + headerLength(bytes.subarray(0, PREFIX_BYTES), bytes.byteLength)
+  const header = parseHeader(bytes.subarray(PREFIX_BYTES, start), bytes.byteLength - start)
+  const tensors = new Map<string, TensorData>()
+  for (const [name, info] of header.tensors) {
+    tensors.set(name, decodeValues(name, info, bytes.subarray(start + info.begin, start + info.end)))
+  }
+  return { tensors, metadata: header.metadata }
+}
+
+/**
+ * Writes tensors in the order given, floats as `dtype` (default F32), integers as I32. The header is padded with
+ * spaces so that the data begin at a multiple of eight, as the reference implementation does.
+ */
+export function encodeSafetensors (
+  tensors: NamedTensors,
+  options: { readonly dtype?: FloatDtype, readonly metadata?: Readonly<Record<string, string>> } = {}
+): Uint8Array<ArrayBuffer> {
+  const header: Record<string, unknown> = options.metadata === undefined ? {} : { __metadata__: options.metadata }
+  let offset = 0
+  const parts: Array<{ offset: number, bytes: Uint8Array }> = []
+  for (const [name, { shape, values }] of tensors) {
+    const dtype = values instanceof Int32Array ? 'I32' : options.dtype ?? 'F32'
+    const bytes = valueBytes(values, dtype)
+    header[name] = { dtype, shape, data_offsets: [offset, offset + bytes.byteLength] }
+    parts.push({ offset, bytes })
+    offset += bytes.byteLength
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header))
+  const padded = Math.ceil(text.byteLength / 8) * 8
+  const out = new Uint8Array(PREFIX_BYTES + padded + offset)
+  new DataView(out.buffer).setBigUint64(0, BigInt(padded), true)
+  out.fill(0x20, PREFIX_BYTES, PREFIX_BYTES + padded)
+  out.set(text, PREFIX_BYTES)
+  for (const part of parts) out.set(part.bytes, PREFIX_BYTES + padded + part.offset)
+  return out
+}
+
+/** The tensor of that name, as floats. @throws {InvalidTensorError} if it is missing or holds integers */
+export function floatTensor (tensors: NamedTensors, name: string): TensorData<Float32Array> {
+  const { shape, values } = tensorNamed(tensors, name)
+  if (!(values instanceof Float32Array)) throw new InvalidTensorError(`${name}: holds integers, floats (F32, F16, BF16) are needed`)
+  return { shape, values }
+}
+
+/** The tensor of that name, as integers. @throws {InvalidTensorError} if it is missing or holds floats */
+export function intTensor (tensors: NamedTensors, name: string): TensorData<Int32Array> {
+  const { shape, values } = tensorNamed(tensors, name)
+  if (!(values instanceof Int32Array)) throw new InvalidTensorError(`${name}: holds floats, integers (I64, I32) are needed`)
+  return { shape, values }
+}
+
+function tensorNamed (tensors: NamedTensors, name: string): TensorData {
+  const tensor = tensors.get(name)
+  if (tensor === undefined) throw new InvalidTensorError(`no tensor ${name}; there are: ${[...tensors.keys()].slice(0, 8).join(', ')}`)
+  return tensor
+}
+
+function valueBytes (values: TensorValues, dtype: FloatDtype | 'I32'): Uint8Array {
+  const stored = values instanceof Float32Array && dtype === 'BF16'
+    ? toBfloat16(values)
+    : values instanceof Float32Array && dtype === 'F16' ? toFloat16(values) : values
+  return new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)
+}
+
+function parseInfo (name: string, entry: unknown, dataBytes: number): TensorInfo {
+  if (!isRecord(entry)) throw new InvalidTensorError(`${name}: its header entry is not an object`)
+  const { dtype, shape, data_offsets: offsets } = entry
+  if (!isDtype(dtype)) {
+    throw new InvalidTensorError(`${name}: dtype ${JSON.stringify(dtype)} is none of safetensors' own: ${Object.keys(ITEM_BYTES).join(', ')}`)
+  }
+  if (!isSizes(shape) || shape.length > MAX_RANK) throw new InvalidTensorError(`${name}: ${JSON.stringify(shape)} is not a shape`)
+  if (!isSizes(offsets) || offsets.length !== 2) {
+    throw new InvalidTensorError(`${name}: data_offsets ${JSON.stringify(offsets)} are not two byte offsets`)
+  }
+  const [begin, end] = offsets
+  if (begin > end || end > dataBytes) {
+    throw new InvalidTensorError(`${name}: data_offsets [${begin}, ${end}] lie outside the ${dataBytes} bytes that are there; the file is truncated or damaged`)
+  }
+  const bytes = shape.reduce((product, size) => product * size, ITEM_BYTES[dtype])
+  if (bytes !== end - begin) {
+    throw new InvalidTensorError(`${name}: ${dtype} [${shape.join(', ')}] takes ${bytes} bytes, its data_offsets give ${end - begin}`)
+  }
+  return { dtype, shape, begin, end }
+}
+
+function parseMetadata (metadata: unknown): Record<string, string> {
+  if (metadata === undefined) return {}
+  if (!isRecord(metadata)) throw new InvalidTensorError('safetensors: __metadata__ is not an object')
+  return Object.fromEntries(Object.entries(metadata).map(([key, value]) => {
+    if (typeof value !== 'string') throw new InvalidTensorError(`safetensors: __metadata__.${key} is not a string`)
+    return [key, value]
+  }))
+}
+
+/** No byte belongs to two tensors, none to no tensor (the format forbids holes). */
+function checkCover (tensors: ReadonlyMap<string, TensorInfo>, dataBytes: number): void {
+  let reached = 0
+  for (const [name, info] of [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
+    if (info.begin !== reached) throw new InvalidTensorError(`${name}: begins at byte ${info.begin}, the tensor before it ends at ${reached}`)
+    reached = info.end
+  }
+  if (reached !== dataBytes) throw new InvalidTensorError(`safetensors: ${dataBytes} bytes of data, the header accounts for ${reached}`)
+}
+
+function narrow (name: string, wide: BigInt64Array): Int32Array {
+  const values = new Int32Array(wide.length)
+  for (let i = 0; i < wide.length; i++) {
+    const value = Number(wide[i])
+    if (value !== (value | 0)) throw new InvalidTensorError(`${name}: ${value} does not fit in 32 bits`)
+    values[i] = value
+  }
+  return values
+}
+
+function isRecord (value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isDtype (value: unknown): value is SafetensorsDtype {
+  return typeof value === 'string' && Object.hasOwn(ITEM_BYTES, value)
+}
+
+function isSizes (value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(size => Number.isSafeInteger(size) && (size as number) >= 0)
+}
