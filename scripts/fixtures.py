@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Makes the golden cases in test/fixtures from PyTorch, transformers and PEFT.
+
+    python scripts/fixtures.py                # writes all of test/fixtures, the same bytes every time
+    python scripts/fixtures.py check-adapter --model DIR --adapter DIR --batch FILE
+                                              # loads an adapter that we wrote with PEFT and prints its loss as JSON
+
+needs torch, transformers, peft and safetensors.
+
+transformers' GPT-2 numbers positions from 0 in every row, padded or not, and its eager attention gives a row that may
+look at nothing (left padding) the same weight everywhere. We do as it does, at padding too.
+"""
+import argparse
+import json
+import math
+import shutil
+import warnings
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import GPT2Config, GPT2LMHeadModel, get_linear_schedule_with_warmup
+from transformers.pytorch_utils import Conv1D
+
+CASES = {
+    'gpt2-odd': dict(n_embd=36, n_layer=2, n_head=4, n_positions=24, vocab_size=61, n_inner=50,
+                     scale_attn_by_inverse_layer_idx=True),
+    'gpt2-sharded': dict(n_embd=32, n_layer=3, n_head=2, n_positions=32, vocab_size=97),
+    'gpt2-half': dict(n_embd=24, n_layer=1, n_head=3, n_positions=16, vocab_size=53, tie_word_embeddings=False,
+                      activation_function='gelu', layer_norm_epsilon=1e-6, scale_attn_weights=False),
+}
+STORED = {
+    'gpt2-odd': dict(dtype=torch.float32),
+    'gpt2-sharded': dict(dtype=torch.bfloat16, max_shard_size='20KB'),
+    'gpt2-half': dict(dtype=torch.float16),
+}
+
+
+def random_model(seed, settings):
+    """A GPT-2 whose every weight matters: biases and norms are random as well."""
+    torch.manual_seed(seed)
+    model = GPT2LMHeadModel(GPT2Config(initializer_range=0.2, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0,
+                                       bos_token_id=0, eos_token_id=0, **settings))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model
+
+
+def load(folder, dtype=torch.float32):
+    return GPT2LMHeadModel.from_pretrained(folder, dtype=dtype, attn_implementation='eager').eval()
+
+
+def random_batch(seed, vocabulary, rows, length):
+    """The first row is full, the last is padded on the left, those between on the right; a few labels are ignored."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(vocabulary, (rows, length), generator=generator)
+    mask = torch.ones_like(ids)
+    for row in range(1, rows - 1):
+        mask[row, length - 2 * row - 1:] = 0
+    mask[rows - 1, :3] = 0
+    labels = torch.where((mask == 1) & (torch.rand(ids.shape, generator=generator) > 0.15), ids, -100)
+    return {'input_ids': ids, 'attention_mask': mask, 'labels': labels}
+
+
+def golden(model, batch):
+    """Loss, logits, and every linear module's input and gradient of the output."""
+    inputs, outputs = {}, {}
+
+    def tap(name):
+        def hook(module, arguments, output):
+            output.retain_grad()
+            inputs[name], outputs[name] = arguments[0].detach().clone(), output
+        return hook
+
+    hooks = [module.register_forward_hook(tap(name)) for name, module in model.named_modules()
+             if isinstance(module, Conv1D) or name == 'lm_head']
+    result = model(**batch)
+    result.loss.backward()
+    for hook in hooks:
+        hook.remove()
+    return ({'loss': result.loss.detach().reshape(1), 'logits': result.logits.detach()}
+            | {f'x.{name}': x for name, x in inputs.items()}
+            | {f'grad.{name}': output.grad for name, output in outputs.items()})
+
+
+def write(tensors, path):
+    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, path)
+
+
+def noise(tensors, exact):
+    return max((tensors[name].double() - exact[name]).norm().item() / exact[name].norm().item() for name in exact)
+
+
+def make_case(out, name, seed):
+    folder = out / name
+    random_model(seed, CASES[name]).to(STORED[name]['dtype']).save_pretrained(
+        folder, **{key: value for key, value in STORED[name].items() if key != 'dtype'})
+    batch = random_batch(seed + 1, CASES[name]['vocab_size'], 4, 12)
+    tensors = golden(load(folder), batch)
+    print(f'{name}: float32 against float64, relative: {noise(tensors, golden(load(folder, torch.float64), batch)):.1e}')
+    write(batch, folder / 'batch.safetensors')
+    write(tensors, folder / 'golden.safetensors')
+
+
+CURVES = {
+    'adamw': dict(sites=['c_attn'], rank=4, alpha=8, optimizer='adamw', lr=1e-2, weight_decay=5e-4, schedule='constant', warm=False),
+    'adamw-both': dict(sites=['c_attn', 'c_proj'], rank=3, alpha=3, optimizer='adamw', lr=3e-3, weight_decay=0, schedule='linear', warm=True),
+    'sgd': dict(sites=['c_attn'], rank=4, alpha=4, optimizer='sgd', lr=3e-2, weight_decay=5e-4, schedule='cosine', warm=True),
+}
+STEPS = 12
+
+
+def make_curve(out, name, case):
+    """Twelve steps of PEFT's LoRA on one batch."""
+    folder = out / 'peft' / name
+    torch.manual_seed(len(name))
+    base = load(out / 'gpt2-odd')
+    config = LoraConfig(r=case['rank'], lora_alpha=case['alpha'], lora_dropout=0, target_modules=case['sites'],
+                        fan_in_fan_out=True, task_type='CAUSAL_LM')
+    model = get_peft_model(base, config)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if case['warm']:
+        with torch.no_grad():
+            for n, parameter in model.named_parameters():
+                if 'lora_B' in n:
+                    parameter.normal_(0, 0.05)
+    model.peft_config['default'].base_model_name_or_path = 'gpt2-odd'
+    model.save_pretrained(folder / 'start')
+    (folder / 'start' / 'README.md').unlink(missing_ok=True)
+    batch = load_file(out / 'gpt2-odd' / 'batch.safetensors')
+    if case['optimizer'] == 'adamw':
+        optimizer = torch.optim.AdamW(trained, lr=case['lr'], weight_decay=case['weight_decay'])
+    else:
+        optimizer = torch.optim.SGD(trained, lr=case['lr'], weight_decay=case['weight_decay'], momentum=0.9, nesterov=True)
+    schedule = {
+        'constant': lambda: torch.optim.lr_scheduler.ConstantLR(optimizer, 1),
+        'linear': lambda: get_linear_schedule_with_warmup(optimizer, math.ceil(0.05 * STEPS), STEPS),
+        'cosine': lambda: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS),
+    }[case['schedule']]()
+    losses, rates, norms = [], [], []
+    for _ in range(STEPS):
+        loss = model(**batch).loss
+        losses.append(loss.item())
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.zero_grad()
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(trained, 1 if case['optimizer'] == 'sgd' else 1e9).item())
+        optimizer.step()
+        schedule.step()
+    (folder / 'curve.json').write_text(json.dumps(case | {'losses': losses, 'rates': rates, 'norms': norms}, indent=1) + '\n')
+    ends = {n.removeprefix('base_model.model.').replace('.default', ''): p.detach() for n, p in model.named_parameters() if p.requires_grad}
+    write(ends, folder / 'end.safetensors')
+
+
+def make_optimizers(out):
+    """A parameter of 2 × 3 under five given gradients."""
+    torch.manual_seed(7)
+    start, gradients = torch.randn(2, 3), torch.randn(5, 2, 3)
+    cases = []
+    for kind, decay in [('adamw', 0), ('adamw', 0.1), ('sgd', 0), ('sgd', 0.1)]:
+        parameter = start.clone().requires_grad_()
+        optimizer = (torch.optim.AdamW([parameter], lr=0.01, weight_decay=decay) if kind == 'adamw'
+                     else torch.optim.SGD([parameter], lr=0.01, weight_decay=decay, momentum=0.9, nesterov=True))
+        values = []
+        for gradient in gradients:
+            parameter.grad = gradient.clone()
+            optimizer.step()
+            values.append(parameter.detach().flatten().tolist())
+        cases.append({'kind': kind, 'weightDecay': decay, 'rate': 0.01, 'values': values})
+    (out / 'optimizers.json').write_text(json.dumps({
+        'shape': [2, 3], 'start': start.flatten().tolist(), 'gradients': [g.flatten().tolist() for g in gradients],
+        'cases': cases}, indent=1) + '\n')
+
+
+TEXTS = ['', ' ', 'Hello world', "it's", '  two  spaces ', '\n\n\ttabs\r\n', 'export function add (a: number) {\n  return a + 1\n}',
+         'Grüße aus Köln', 'naïve café', '日本語のテキスト', '한국어', 'Привет, мир', 'مرحبا بالعالم', 'שלום', 'ไทย', '😀👩‍👩‍👧🏽', '\u200b\ufeff',
+         '\x00\x01\x7f', 'a' * 70, '1234567890', '3.14159', '<div class="x">&amp;</div>', '## Title\n\n- item', '<|endoftext|>',
+         'x<|endoftext|>y', '"quoted"', '\\\\', 'https://example.org/a?b=c', 'ﬁ ligature', 'e\u0301', '\U0001d54f', 'MIT License']
+
+
+def make_tokens(out, model):
+    from transformers import AutoTokenizer
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    cases = [{'text': text, 'ids': tokenizer.encode(text, add_special_tokens=False)} for text in TEXTS]
+    (out / 'tokenizer-tiny.json').write_text(json.dumps(cases, indent=1, ensure_ascii=True) + '\n')
+
+
+def check_adapter(args):
+    model = PeftModel.from_pretrained(load(args.model), args.adapter)
+    keys = {key.replace('.default', '') for key in model.state_dict() if 'lora_' in key}
+    assert keys == set(load_file(Path(args.adapter) / 'adapter_model.safetensors')), 'PEFT did not take every tensor'
+    print(json.dumps({'loss': model.eval()(**load_file(args.batch)).loss.item()}))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--out', type=Path, default=Path('test/fixtures'), help='where to write')
+    parser.add_argument('--tiny', type=Path, default=Path('models/tiny'), help='the model whose tokenizer is used')
+    commands = parser.add_subparsers(dest='command')
+    check = commands.add_parser('check-adapter', help='load an adapter with PEFT and print its loss')
+    for name in ('model', 'adapter', 'batch'):
+        check.add_argument(f'--{name}', required=True)
+    args = parser.parse_args()
+    warnings.filterwarnings('ignore')
+    torch.set_num_threads(1)
+    if args.command == 'check-adapter':
+        return check_adapter(args)
+    for name in (*CASES, 'peft'):
+        shutil.rmtree(args.out / name, ignore_errors=True)
+    for seed, name in enumerate(CASES):
+        make_case(args.out, name, 10 * seed)
+    for name, case in CURVES.items():
+        make_curve(args.out, name, case)
+    make_optimizers(args.out)
+    make_tokens(args.out, args.tiny)
+
+
+if __name__ == '__main__':
+    main()

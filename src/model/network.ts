@@ -1,0 +1,40 @@
+import type * as tf from '@tensorflow/tfjs'
+import type { Site } from '../types.js'
+
+/**
+ * Stands at every site of a network: sees the module's input and output, and returns the output to go on with.
+ *
+ * @param x `[tokens, in]`
+ * @param output f_m(x), `[tokens, out]`
+ */
+export type Tap = (site: Site, x: tf.Tensor2D, output: tf.Tensor2D) => tf.Tensor2D
+
+/** Integer tensors of one batch, `[rows, length]` each. */
+export interface Tokens {
+  readonly inputIds: tf.Tensor2D
+  /** Added to the attention scores: 0 where a token may look, the least float where not, `[rows, 1, length, length]`. */
+  readonly attentionBias: tf.Tensor4D
+}
+
+/** A frozen base model f, written once in plain TensorFlow.js. */
+export interface Network {
+  /** Every module that can be adapted. */
+  readonly sites: readonly Site[]
+  /** PEFT's default for this architecture: names that `selectSites` understands. */
+  readonly defaultSites: readonly string[]
+  /** The longest row, in tokens. */
+  readonly positions: number
+  readonly vocabSize: number
+
+  /** `[rows, length, vocabulary]`. Pure: may run under `tf.valueAndGrads`. */
+  logits (tokens: Tokens, tap: Tap): tf.Tensor3D
+
+  /**
+   * The adapted weights are θ + ΔW from now on, always built from the pristine θ, so that nothing drifts.
+   *
+   * @param delta α·ΔW `[out, in]` by site name; sites that are not in it go back to θ
+   */
+  merge (delta: ReadonlyMap<string, tf.Tensor2D>): void
+
+  dispose (): void
+}
