@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { Document } from './documents.js'
+
+/** Texts are told apart in segments of about this many characters, which end with a line. */
+const SEGMENT_CHARACTERS = 2048
+
+/** A segment whose line does not end before this many characters ends with a word, or in the midst of one. */
+const LONGEST_SEGMENT = 4 * SEGMENT_CHARACTERS
+
+/** Neighbouring segments are joined up to this many characters: what is tokenised at once, in about ten milliseconds. */
+const PART_CHARACTERS = LONGEST_SEGMENT
+
+/** Segments that are cut and hashed before other work of the process gets its turn: about ten milliseconds. */
+const SEGMENTS_PER_TURN = 1024
+
+/** A stretch of text in parts that follow one another, or a prompt with its completion. */
+export type Example =
+  | { readonly kind: 'text', readonly parts: readonly string[] }
+  | { readonly kind: 'completion', readonly prompt: string, readonly completion: string }
+
+/** What is trained on, and what is kept for evaluation, both in the order of the documents. */
+export interface Sides {
+  readonly train: readonly Example[]
+  readonly heldOut: readonly Example[]
+}
+
+/** A segment of a text, or a whole completion record. */
+interface Segment {
+  readonly document: Document
+  readonly text: string
+  /** In [0, 1): a hash of the content. */
+  readonly place: number
+}
+
+/**
+ * Holds a share of the data out by the hash of the content: the same content always falls on the same side, also when
+ * more is added around it. Neighbouring segments of a text on the same side stay one stretch. If there are two different
+ * contents at all, neither side is empty; one alone is trained on.
+ *
+ * @param share of the data that is held out, from 0 (nothing) to below 1
+ */
+export async function split (documents: Iterable<Document>, share: number): Promise<Sides> {
+  const segments: Segment[] = []
+  for (const segment of cut(documents)) {
+    segments.push(segment)
+    if (segments.length % SEGMENTS_PER_TURN === 0) await turn()
+  }
+  const limit = limitFor(segments, share)
+  return {
+    train: joined(segments, ({ place }) => place >= limit),
+    heldOut: joined(segments, ({ place }) => place < limit)
+  }
+}
+
+/** The share, moved just so far that neither side is empty where there are two different contents. */
+function limitFor (segments: readonly Segment[], share: number): number {
+  const places = [...new Set(segments.map(({ place }) => place))].sort((a, b) => a - b)
+  if (share === 0 || places.length < 2) return 0
+  return Math.min(Math.max(share, places[1]), places[places.length - 1])
+}
+
+function joined (segments: readonly Segment[], isOurs: (segment: Segment) => boolean): Example[] {
+  const examples: Example[] = []
+  let stretch: { readonly document: Document, readonly parts: string[] } | undefined
+  for (const segment of segments) {
+    const { document, text } = segment
+    if (!isOurs(segment)) {
+      stretch = undefined
+    } else if (document.kind === 'completion') {
+      examples.push({ kind: 'completion', prompt: document.prompt, completion: document.completion })
+    } else if (stretch?.document === document) {
+      append(stretch.parts, text)
+    } else {
+      stretch = { document, parts: [text] }
+      examples.push({ kind: 'text', parts: stretch.parts })
+    }
+  }
+  return examples
+}
+
+function append (parts: string[], text: string): void {
+  const last = parts[parts.length - 1]
+  if (last.length + text.length > PART_CHARACTERS) {
+    parts.push(text)
+  } else {
+    parts[parts.length - 1] = last + text
+  }
+}
+
+function * cut (documents: Iterable<Document>): Generator<Segment> {
+  for (const document of documents) {
+    if (document.kind === 'completion') {
+      yield { document, text: '', place: placeOf(`${document.prompt}\0${document.completion}`) }
+      continue
+    }
+    for (let begin = 0, end = 0; begin < document.text.length; begin = end) {
+      end = begin + segmentLength(document.text.slice(begin, begin + LONGEST_SEGMENT))
+      const text = document.text.slice(begin, end)
+      yield { document, text, place: placeOf(text) }
+    }
+  }
+}
+
+/** Depends on nothing that follows but for the last segment of a text, so that appending to a file moves no other. */
+function segmentLength (ahead: string): number {
+  const newline = ahead.indexOf('\n', SEGMENT_CHARACTERS - 1)
+  if (newline !== -1) return newline + 1
+  if (ahead.length < LONGEST_SEGMENT) return ahead.length
+  const space = ahead.indexOf(' ', SEGMENT_CHARACTERS)
+  if (space !== -1) return space
+  return isHighSurrogate(ahead.charCodeAt(LONGEST_SEGMENT - 1)) ? LONGEST_SEGMENT - 1 : LONGEST_SEGMENT
+}
+
+/** The first half of a character outside Unicode's basic plane, which must not be cut from its second. */
+function isHighSurrogate (unit: number): boolean {
+  return unit >= 0xd800 && unit < 0xdc00
+}
+
+function placeOf (content: string): number {
+  return createHash('sha256').update(content).digest().readUInt32BE() / 2 ** 32
+}

@@ -1,0 +1,138 @@
+import { expect } from 'chai'
+import { symlink, truncate } from 'node:fs/promises'
+import { constants } from 'node:buffer'
+import { join } from 'node:path'
+import { type Document, readDocuments } from '../../src/data/documents.js'
+import { rejection, withFolder } from './folder.js'
+
+const BOM = '\ufeff'
+/** é in Latin-1: no character of UTF-8 begins so. */
+const LATIN1 = Buffer.from('caf\xe9', 'latin1')
+
+async function read (...paths: string[]): Promise<Document[]> {
+  const documents: Document[] = []
+  for await (const document of readDocuments(paths)) documents.push(document)
+  return documents
+}
+
+async function texts (...paths: string[]): Promise<string[]> {
+  return (await read(...paths)).map(document => document.kind === 'text' ? document.text : document.completion)
+}
+
+describe('data: documents', () => {
+  it('reads texts and rows, and says where they were', async () => {
+    const files = { 'a.txt': 'one', 'b.md': '# two', 'c.jsonl': '{"text": "three", "id": 7}\n\n{"prompt": "four", "completion": "five"}\n' }
+    await withFolder(files, async folder => {
+      const [a, b, c] = Object.keys(files).map(name => join(folder, name))
+      expect(await read(a, b, c)).to.deep.equal([
+        { kind: 'text', text: 'one', source: a },
+        { kind: 'text', text: '# two', source: b },
+        { kind: 'text', text: 'three', source: `${c}, line 1` },
+        { kind: 'completion', prompt: 'four', completion: 'five', source: `${c}, line 3` }
+      ])
+    })
+  })
+
+  it('reads a folder and those in it in the order of names, without what is hidden or of another kind', async () => {
+    const files = { 'z.txt': 'z', 'a.md': 'a', 'm/y.TXT': 'y', 'm/b.jsonl': '{"text":"b"}', '.hidden.txt': '!', '.git/c.txt': '!', 'node_modules/c.txt': '!', 'photo.png': '!', README: '!' }
+    await withFolder(files, async folder => {
+      expect(await texts(folder)).to.deep.equal(['a', 'b', 'y', 'z'])
+      expect(await texts(join(folder, 'node_modules'), join(folder, '.git'), join(folder, '.hidden.txt'))).to.deep.equal(['!', '!', '!'])
+    })
+  })
+
+  it('follows links to files, not to folders', async () => {
+    await withFolder({ 'a.txt': 'a' }, async folder => {
+      await symlink(join(folder, 'a.txt'), join(folder, 'b.txt'))
+      await symlink(folder, join(folder, 'around'))
+      expect(await texts(folder)).to.deep.equal(['a', 'a'])
+      await symlink(folder, join(folder, 'folder.txt'))
+      expect(await rejection(read(folder))).to.have.property('name', 'InvalidDataError')
+    })
+  })
+
+  it('drops the byte order mark and the line ends of Windows', async () => {
+    const files = { 'a.txt': `${BOM}one\r\ntwo\r\n`, 'b.jsonl': `${BOM}{"text": "one\\r\\n"}\r\n\r\n{"text": "two"}\r\n` }
+    await withFolder(files, async folder => {
+      expect(await texts(folder)).to.deep.equal(['one\ntwo\n', 'one\r\n', 'two'])
+    })
+  })
+
+  it('reads rows that are longer than what is read at once, and in many bytes a character', async () => {
+    const long = 'é日😀'.repeat(50_000)
+    await withFolder({ 'a.jsonl': `{"text": "${long}"}\n{"text": "${long}"}` }, async folder => {
+      expect(await texts(folder)).to.deep.equal([long, long])
+    })
+  })
+
+  it('takes empty files for what they are', async () => {
+    await withFolder({ 'a.txt': '', 'b.jsonl': '', 'c.jsonl': '\n \n' }, async folder => {
+      expect(await texts(folder)).to.deep.equal([''])
+    })
+  })
+
+  describe('refuses, naming file and line,', () => {
+    const refused: Array<[what: string, name: string, content: string | Uint8Array, parts: string[]]> = [
+      ['a file of another kind', 'a.csv', 'x', ['a.csv', '.csv', '.txt', '.md', '.jsonl']],
+      ['a file without an extension', 'notes', 'x', ['notes', '.jsonl']],
+      ['a text that is not UTF-8', 'a.txt', Buffer.concat([Buffer.from('one\ntwo\n'), LATIN1, Buffer.from('\nfour')]), ['a.txt, line 3', 'UTF-8']],
+      ['a text that is not UTF-8 at its end', 'a.txt', Buffer.concat([Buffer.from('one\n'), LATIN1]), ['a.txt, line 2']],
+      ['UTF-16', 'a.txt', Buffer.from(`${BOM}one`, 'utf16le'), ['a.txt, line 1', 'UTF-8']],
+      ['a row that is not UTF-8', 'a.jsonl', Buffer.concat([Buffer.from('\n{"text": "'), LATIN1, Buffer.from('"}')]), ['a.jsonl, line 2', 'UTF-8']],
+      ['a row that is not JSON', 'a.jsonl', '{"text": "x"}\n{"text": ', ['a.jsonl, line 2', 'JSON', '"text"']],
+      ['a row with other keys', 'a.jsonl', '\r\n\r\n{"content": "x", "n": 1}', ['a.jsonl, line 3', 'content: string, n: number', '"prompt"']],
+      ['a row whose text is no string', 'a.jsonl', '{"text": null}', ['a.jsonl, line 1', 'text: null']],
+      ['a prompt without a completion', 'a.jsonl', '{"prompt": "x"}', ['a.jsonl, line 1', '"completion"']],
+      ['a completion without a prompt', 'a.jsonl', '{"completion": "x"}', ['a.jsonl, line 1', '"prompt"']],
+      ['a completion that is no string', 'a.jsonl', '{"prompt": "x", "completion": 7}', ['completion: number']],
+      ['a completion that is empty', 'a.jsonl', '{"prompt": "x", "completion": ""}', ['completion: empty']],
+      ['a row that is a text and a completion', 'a.jsonl', '{"text": "x", "prompt": "x", "completion": "x"}', ['a.jsonl, line 1']],
+      ['a row that is no object', 'a.jsonl', '"x"', ['a string']],
+      ['a row that is null', 'a.jsonl', 'null', ['null']],
+      ['a row that is an array', 'a.jsonl', '["x"]', ['an array']]
+    ]
+    for (const [what, name, content, parts] of refused) {
+      it(what, async () => {
+        await withFolder({ [name]: content }, async folder => {
+          const error = await rejection(read(join(folder, name)))
+          expect(error).to.have.property('name', 'InvalidDataError')
+          for (const part of parts) expect(error!.message).to.include(part)
+        })
+      })
+    }
+
+    it('a path that is not there', async () => {
+      const error = await rejection(read('/nowhere/data.txt'))
+      expect(error).to.have.property('name', 'InvalidDataError')
+      expect(error!.message).to.include('/nowhere/data.txt').and.include('.jsonl')
+    })
+
+    it('a folder with nothing to read', async () => {
+      await withFolder({ 'a.png': '', '.b.txt': 'x' }, async folder => {
+        const error = await rejection(read(folder))
+        expect(error).to.have.property('name', 'InvalidDataError')
+        expect(error!.message).to.include(folder)
+      })
+    })
+
+    it('no path at all', async () => {
+      expect(await rejection(read())).to.have.property('name', 'InvalidDataError')
+    })
+
+    it('a row file that cannot be opened', async () => {
+      await withFolder({}, async folder => {
+        await symlink(join(folder, 'gone'), join(folder, 'a.jsonl'))
+        const error = await rejection(read(folder))
+        expect(error).to.have.property('name', 'InvalidDataError')
+        expect(error!.message).to.include('a.jsonl')
+      })
+    })
+
+    it('a text that no string can hold', async () => {
+      await withFolder({ 'a.txt': '' }, async folder => {
+        await truncate(join(folder, 'a.txt'), constants.MAX_STRING_LENGTH + 1) // takes no room on the disk
+        expect(await rejection(read(folder))).to.have.property('name', 'InvalidDataError')
+      })
+    })
+  })
+})
