@@ -117,10 +117,14 @@ function parse (address: string): Multiaddr {
   }
 }
 
-/** libp2p only remembers whom it discovers. */
+/**
+ * libp2p only remembers whom it discovers. A peer without addresses is one that has just connected to us: to dial it
+ * would look it up in the DHT, and every other dial to it would wait for that.
+ */
 function dialDiscovered (node: Mesh): void {
-  node.addEventListener('peer:discovery', ({ detail: { id } }) => {
-    if (node.getPeers().length < ENOUGH_PEERS) dial(node, id).catch(logged(node))
+  node.addEventListener('peer:discovery', ({ detail: { id, multiaddrs } }) => {
+    if (multiaddrs.length === 0 || node.getConnections(id).length > 0 || node.getPeers().length >= ENOUGH_PEERS) return
+    dial(node, id).catch(logged(node))
   })
 }
 

@@ -1,0 +1,227 @@
+import { randomBytes } from 'node:crypto'
+import { expect } from 'chai'
+import { decode } from 'cborg'
+import { pEvent } from 'p-event'
+import { BLOB_PROTOCOL, blob, type Blobs, BlobStore } from '../../src/protocols/blob/index.js'
+import { encodeMessage } from '../../src/protocols/message.js'
+import { Traffic } from '../../src/protocols/traffic.js'
+import type { Mesh } from '../../src/node/mesh.js'
+import { chunkOf, type Manifest, manifestOf } from '../../src/tensor/chunks.js'
+import { answerWith, failureOf, Nodes, soon } from './nodes.js'
+
+const KIND = 'adaptation'
+
+type Lie = (chunk: Uint8Array) => object | Promise<object>
+
+describe('blob', () => {
+  const nodes = new Nodes()
+  let asker: Mesh
+  let store: BlobStore
+  let traffic: Traffic
+  let blobs: Blobs
+
+  beforeEach(async () => {
+    asker = await nodes.add()
+    store = new BlobStore()
+    traffic = new Traffic()
+    blobs = blob({ store, counter: traffic, idleTimeout: 500 })(asker)
+    await blobs.start()
+  })
+  afterEach(async () => { await nodes.stop() })
+
+  async function holder (): Promise<{ node: Mesh, store: BlobStore, traffic: Traffic }> {
+    const node = await nodes.add()
+    const traffic = new Traffic()
+    const store = new BlobStore()
+    await blob({ store, counter: traffic })(node).start()
+    return { node, store, traffic }
+  }
+
+  /** A holder that gives the right chunks but for one. */
+  async function liar (manifest: Manifest, bytes: Uint8Array, wrong: number, lie: Lie): Promise<Mesh> {
+    const node = await nodes.add()
+    await answerWith(node, BLOB_PROTOCOL, async function * (request) {
+      for (const index of (decode(request) as { chunks: number[] }).chunks) {
+        const chunk = chunkOf(bytes, manifest, index)
+        yield index === wrong ? await lie(chunk) : { chunk }
+      }
+    })
+    return node
+  }
+
+  for (const size of [0, 1, 512 * 1024, 512 * 1024 + 1, 6_000_001]) {
+    it(`pulls ${size} bytes whole`, async () => {
+      const bytes = randomBytes(size)
+      const other = await holder()
+      const manifest = other.store.put(bytes, KIND)
+      const pulled = await blobs.pull(manifest, [other.node.peerId], { kind: KIND, signal: soon() })
+      expect(bytes.equals(pulled)).to.equal(true)
+    })
+  }
+
+  it('tells how far it is, and counts bytes at both ends under their kind', async () => {
+    const other = await holder()
+    const manifest = other.store.put(randomBytes(1_300_000), KIND)
+    const progress: number[] = []
+    await blobs.pull(manifest, [other.node.peerId], { kind: KIND, signal: soon(), onProgress: received => progress.push(received) })
+    expect(progress).to.deep.equal([251_424, 775_712, 1_300_000])
+    expect(traffic.report()[KIND].received).to.be.within(1_300_000, 1_300_100)
+    expect(other.traffic.report()[KIND].sent).to.equal(traffic.report()[KIND].received)
+  })
+
+  it('serves what it has pulled, when the first holder is gone', async () => {
+    const bytes = randomBytes(700_000)
+    const first = await holder()
+    const manifest = first.store.put(bytes, KIND)
+    await blobs.pull(manifest, [first.node.peerId], { kind: KIND, signal: soon() })
+    const late = await nodes.add()
+    const lateBlobs = blob({ store: new BlobStore(), idleTimeout: 500 })(late)
+    const stopped = first.node.peerId
+    await first.node.stop()
+    const pulled = await lateBlobs.pull(manifest, [stopped, asker.peerId], { kind: KIND, signal: soon() })
+    expect(bytes.equals(pulled)).to.equal(true)
+  })
+
+  it('does not pull what it holds', async () => {
+    const manifest = store.put(randomBytes(1000), KIND)
+    expect(await blobs.pull(manifest, [], { kind: KIND, signal: soon() })).to.have.length(1000)
+  })
+
+  it('shares one transfer among those who want one blob at the same time', async () => {
+    const other = await holder()
+    const manifest = other.store.put(randomBytes(3_000_000), KIND)
+    const all = await Promise.all([1, 2, 3].map(async () => await blobs.pull(manifest, [other.node.peerId], { kind: KIND, signal: soon() })))
+    expect(new Set(all).size).to.equal(1)
+    expect(traffic.report()[KIND].received).to.be.below(3_001_000)
+  })
+
+  it('goes on for the others when one gives up', async () => {
+    const bytes = randomBytes(3_000_000)
+    const other = await holder()
+    const manifest = other.store.put(bytes, KIND)
+    const impatient = new AbortController()
+    const first = blobs.pull(manifest, [other.node.peerId], { kind: KIND, signal: impatient.signal, onProgress: () => impatient.abort(new Error('enough')) })
+    const second = blobs.pull(manifest, [other.node.peerId], { kind: KIND, signal: soon() })
+    expect((await failureOf(first)).message).to.equal('enough')
+    expect(bytes.equals(await second)).to.equal(true)
+  })
+
+  it('asks its own holders when those of the others do not have it', async () => {
+    const bytes = randomBytes(1000)
+    const empty = await holder()
+    const other = await holder()
+    const manifest = other.store.put(bytes, KIND)
+    const first = blobs.pull(manifest, [empty.node.peerId], { kind: KIND, signal: soon() })
+    const second = blobs.pull(manifest, [other.node.peerId], { kind: KIND, signal: soon() })
+    expect((await failureOf(first)).name).to.equal('BlobUnavailableError')
+    expect(bytes.equals(await second)).to.equal(true)
+  })
+
+  it('takes holders as they come', async () => {
+    const bytes = randomBytes(1000)
+    const other = await holder()
+    const manifest = manifestOf(bytes)
+    function * holders (): Generator<Mesh['peerId']> {
+      yield other.node.peerId // it has nothing yet
+      other.store.put(bytes, KIND)
+      yield other.node.peerId
+    }
+    expect(bytes.equals(await blobs.pull(manifest, holders(), { kind: KIND, signal: soon() }))).to.equal(true)
+  })
+
+  it('ends with its signal though no holder comes', async () => {
+    async function * holders (): AsyncGenerator<Mesh['peerId']> {
+      await new Promise(() => { /* for ever */ })
+      yield asker.peerId
+    }
+    const failure = await failureOf(blobs.pull(manifestOf(randomBytes(10)), holders(), { kind: KIND, signal: AbortSignal.timeout(50) }))
+    expect(failure.name).to.equal('TimeoutError')
+  })
+
+  describe('of holders that lie', () => {
+    const bytes = randomBytes(2_500_000)
+    const manifest = manifestOf(bytes)
+    const lies: Record<string, Lie> = {
+      'with a wrong byte': chunk => ({ chunk: chunk.map((byte, i) => i === 7 ? byte ^ 1 : byte) }),
+      'with a chunk cut short': chunk => ({ chunk: chunk.subarray(1) }),
+      'with a frame larger than any chunk': () => ({ chunk: new Uint8Array(2_000_000) }),
+      'with what is no answer': () => ({ surprise: true }),
+      'and refuse': () => ({ refused: 'no' }),
+      'and say nothing': async () => await new Promise<object>(() => { /* for ever */ })
+    }
+    for (const [how, lie] of Object.entries(lies)) {
+      it(`${how}: the next holder gives what is missing`, async () => {
+        const bad = await liar(manifest, bytes, 2, lie)
+        const good = await holder()
+        good.store.put(bytes, KIND)
+        const pulled = await blobs.pull(manifest, [bad.peerId, good.node.peerId], { kind: KIND, signal: soon() })
+        expect(bytes.equals(pulled)).to.equal(true)
+        expect(good.traffic.report()[KIND].sent).to.be.below(2_000_000) // the first two chunks were right
+      })
+    }
+
+    it('names the reason of each when none gives it', async () => {
+      const bad = await liar(manifest, bytes, 0, lies['with a wrong byte'])
+      const silent = await liar(manifest, bytes, 0, lies['and say nothing'])
+      const empty = await holder()
+      const failure = await failureOf(blobs.pull(manifest, [bad.peerId, silent.peerId, empty.node.peerId], { kind: KIND, signal: soon() }))
+      expect(failure.name).to.equal('BlobUnavailableError')
+      expect(failure.message).to.include(`${bad.peerId.toString()}: chunk 0`)
+        .and.include(`${silent.peerId.toString()}: `).and.include('500 ms')
+        .and.include(`${empty.node.peerId.toString()}: it refused: not held here`)
+    })
+
+    it('refuses a manifest that contradicts itself before asking anyone', async () => {
+      const failure = await failureOf(blobs.pull({ ...manifest, size: manifest.size - 1 }, [], { kind: KIND, signal: soon() }))
+      expect(failure.name).to.equal('InvalidTensorError')
+    })
+  })
+
+  it('cuts off an asker that floods it with requests', async () => {
+    const other = await holder()
+    const manifest = other.store.put(randomBytes(5_000_000), KIND)
+    const stream = await asker.dialProtocol(other.node.peerId, BLOB_PROTOCOL)
+    const request = encodeMessage({ id: manifest.id, chunks: [0, 1, 2, 3] })
+    const closed = pEvent(stream, 'close', { signal: soon() })
+    for (let i = 0; i < 10_000 && stream.status === 'open'; i++) stream.send(Uint8Array.of(request.byteLength, ...request))
+    await closed
+    expect(stream.status).to.equal('reset')
+  })
+
+  it('leaves no stream open', async () => {
+    const other = await holder()
+    for (let i = 0; i < 5; i++) {
+      const manifest = other.store.put(randomBytes(10 + i), KIND)
+      await blobs.pull(manifest, [other.node.peerId], { kind: KIND, signal: soon() })
+    }
+    const streams = (): number => asker.getConnections().flatMap(connection => connection.streams).filter(({ protocol }) => protocol === BLOB_PROTOCOL).length
+    while (streams() > 0) await pEvent(asker.services.pubsub, 'gossipsub:heartbeat', { signal: soon() })
+  })
+})
+
+describe('BlobStore', () => {
+  it('evicts what was not used for longest', () => {
+    const store = new BlobStore(2500)
+    const [a, b, c] = [1, 2, 3].map(i => store.put(randomBytes(1000).fill(i, 0, 1), KIND))
+    expect([a, b, c].map(({ id }) => store.get(id) !== undefined)).to.deep.equal([false, true, true])
+    store.get(b.id)
+    store.put(randomBytes(1000), KIND)
+    expect([b, c].map(({ id }) => store.get(id) !== undefined)).to.deep.equal([true, false])
+  })
+
+  it('keeps the newest though it is larger than all that it may hold', () => {
+    const store = new BlobStore(10)
+    const { id } = store.put(randomBytes(1000), KIND)
+    expect(store.get(id)?.bytes).to.have.length(1000)
+    store.put(randomBytes(5), KIND)
+    expect(store.get(id)).to.equal(undefined)
+  })
+
+  it('holds a blob once', () => {
+    const store = new BlobStore(2500)
+    const bytes = randomBytes(1000)
+    const first = store.put(randomBytes(1000), KIND)
+    for (let i = 0; i < 3; i++) store.put(bytes, KIND)
+    expect(store.get(first.id)).to.not.equal(undefined)
+  })
+})
