@@ -1,0 +1,72 @@
+import { stat } from 'node:fs/promises'
+import { readBatchFile } from '../data/batch-file.js'
+import { BACKENDS, startBackend } from '../engine/backend.js'
+import { InvalidOptionError } from '../errors.js'
+import { replaceFile } from '../files.js'
+import { BaseModel } from '../model/base-model.js'
+import type { PassResult } from '../model/pass.js'
+import { selectSites } from '../model/sites.js'
+import { encodeSafetensors } from '../tensor/safetensors.js'
+import type { Batch, FloatTensor } from '../types.js'
+import { defineCommand } from './command.js'
+
+/** One forward and backward pass on this machine: what a host does for a trainer, to look at and to compare. */
+export const step = defineCommand({
+  command: 'step',
+  describe: 'One local forward and backward pass: loss, logits, and x and ∇ĥ of every site',
+  options: {
+    model: { type: 'string', required: true, describe: 'Hugging Face folder with config.json and safetensors' },
+    batch: {
+      type: 'string',
+      required: true,
+      describe: 'safetensors with input_ids, labels (-100 does not count) and attention_mask (missing: all ones), integers [rows, length]'
+    },
+    sites: { type: 'list', describe: 'modules, by full name or by what the name ends with (default: the usual ones of the model)' },
+    out: {
+      type: 'string',
+      required: true,
+      describe: 'safetensors to write: loss [1], logits [rows, length, vocabulary], x.<site> and grad.<site> [rows, length, features]'
+    },
+    backend: { type: 'choice', choices: ['auto', ...BACKENDS], default: 'auto', describe: 'what computes' }
+  },
+  examples: [[
+    'step --model models/tiny --batch in.safetensors --sites c_attn,c_proj --out out.safetensors',
+    'x and ∇ĥ of all attention and projection modules'
+  ]],
+  handler: async ({ model: folder, batch: batchFile, sites, out, backend: choice }, { signal, report, log }) => {
+    await refuseFolder(out)
+    const batch = await readBatchFile(batchFile)
+    const backend = await startBackend(choice)
+    log(`computes on ${backend.description}`)
+    const model = await BaseModel.load(folder)
+    signal.throwIfAborted()
+    const chosen = selectSites(model.sites, sites ?? model.defaultSites)
+    const begun = performance.now()
+    const result = await model.pass(batch, { sites: chosen, logits: true })
+    const milliseconds = Math.round(performance.now() - begun)
+    signal.throwIfAborted()
+    await replaceFile(out, encodeSafetensors(tensorsOf(result, batch)))
+    const names = chosen.map(({ name }) => name)
+    await report(
+      { model: model.id, loss: result.loss, tokens: result.tokens, sites: names, engine: backend.name, out, milliseconds },
+      `loss ${result.loss.toFixed(6)} over ${result.tokens} tokens, ${names.length} sites, ${milliseconds} ms\n${out}`
+    )
+  }
+})
+
+function tensorsOf ({ loss, logits, data }: PassResult, { rows, length }: Batch): Map<string, FloatTensor> {
+  const perToken = ({ shape, values }: FloatTensor): FloatTensor => ({ shape: [rows, length, shape[1]], values })
+  const tensors = new Map<string, FloatTensor>([['loss', { shape: [1], values: Float32Array.of(loss) }]])
+  if (logits !== undefined) tensors.set('logits', logits)
+  for (const [site, { x, gradient }] of data) {
+    tensors.set(`x.${site}`, perToken(x))
+    tensors.set(`grad.${site}`, perToken(gradient))
+  }
+  return tensors
+}
+
+/** Before the work, not after it. */
+async function refuseFolder (out: string): Promise<void> {
+  const found = await stat(out).catch(() => undefined)
+  if (found?.isDirectory() === true) throw new InvalidOptionError(`--out ${out} is a folder; name a file, such as ${out}/out.safetensors`)
+}
