@@ -52,8 +52,8 @@ export function verifyChunk ({ id, size, chunkSize, chunks }: Manifest, index: n
 }
 
 function chunkCount ({ size, chunkSize }: Pick<Manifest, 'size' | 'chunkSize'>): number {
-  if (size > MAX_BLOB_BYTES) throw new InvalidTensorError(`a blob of ${size} bytes; at most ${MAX_BLOB_BYTES} are accepted`)
-  if (chunkSize < 1 || chunkSize > CHUNK_BYTES) throw new InvalidTensorError(`chunks of ${chunkSize} bytes; from 1 to ${CHUNK_BYTES} are accepted`)
+  if (!Number.isSafeInteger(size) || size < 0 || size > MAX_BLOB_BYTES) throw new InvalidTensorError(`a blob of ${size} bytes; at most ${MAX_BLOB_BYTES} are accepted`)
+  if (!Number.isSafeInteger(chunkSize) || chunkSize < 1 || chunkSize > CHUNK_BYTES) throw new InvalidTensorError(`chunks of ${chunkSize} bytes; from 1 to ${CHUNK_BYTES} are accepted`)
   const count = Math.ceil(size / chunkSize)
   if (count > MAX_CHUNKS) throw new InvalidTensorError(`${count} chunks; at most ${MAX_CHUNKS} are accepted`)
   return count

@@ -81,7 +81,7 @@ export function parseHeader (json: Uint8Array, dataBytes: number): SafetensorsHe
  * @throws {InvalidTensorError} if its dtype is none of those we read, or an I64 does not fit in 32 bits
  */
 export function decodeValues (name: string, info: TensorInfo, bytes: Uint8Array): TensorData {
-  const aligned = bytes.byteOffset % ITEM_BYTES[info.dtype] === 0 ? bytes : bytes.slice()
+  const aligned = bytes.byteOffset % ITEM_BYTES[info.dtype] === 0 ? bytes : new Uint8Array(bytes) // a Buffer's slice would be a view
   const { buffer, byteOffset, byteLength } = aligned
   const count = byteLength / ITEM_BYTES[info.dtype]
   switch (info.dtype) {
@@ -117,17 +117,17 @@ export function encodeSafetensors (
   tensors: NamedTensors,
   options: { readonly dtype?: FloatDtype, readonly metadata?: Readonly<Record<string, string>> } = {}
 ): Uint8Array<ArrayBuffer> {
-  const header: Record<string, unknown> = options.metadata === undefined ? {} : { __metadata__: options.metadata }
+  const header: Array<[string, unknown]> = options.metadata === undefined ? [] : [['__metadata__', options.metadata]]
   let offset = 0
   const parts: Array<{ offset: number, bytes: Uint8Array }> = []
   for (const [name, { shape, values }] of tensors) {
     const dtype = values instanceof Int32Array ? 'I32' : options.dtype ?? 'F32'
     const bytes = valueBytes(values, dtype)
-    header[name] = { dtype, shape, data_offsets: [offset, offset + bytes.byteLength] }
+    header.push([name, { dtype, shape, data_offsets: [offset, offset + bytes.byteLength] }])
     parts.push({ offset, bytes })
     offset += bytes.byteLength
   }
-  const text = new TextEncoder().encode(JSON.stringify(header))
+  const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)))
   const padded = Math.ceil(text.byteLength / 8) * 8
   const out = new Uint8Array(PREFIX_BYTES + padded + offset)
   new DataView(out.buffer).setBigUint64(0, BigInt(padded), true)
