@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
 /**
  * Writes a file whole or not at all: first beside its place, then renamed into it. Folders above it are made.
@@ -22,13 +22,15 @@ export async function replaceFile (path: string, content: string | Uint8Array, m
 /** Writes a folder of files whole or not at all; what lay there before is gone afterwards. */
 export async function replaceFolder (path: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<void> {
   const partial = beside(path)
+  const former = beside(path)
   try {
+    await mkdir(partial, { recursive: true })
     for (const [name, content] of Object.entries(files)) await replaceFile(join(partial, name), content)
-    const former = beside(path)
     await rename(path, former).catch(ignoreMissing)
     await rename(partial, path)
     await rm(former, { recursive: true, force: true })
   } catch (error) {
+    await rename(former, path).catch(() => undefined) // it was not moved away, or its place is taken
     await rm(partial, { recursive: true, force: true })
     throw error
   }
@@ -36,7 +38,7 @@ export async function replaceFolder (path: string, files: Readonly<Record<string
 
 /** A name of its own in the same folder, so that renaming never crosses a file system. */
 function beside (path: string): string {
-  return `${path}.${randomBytes(4).toString('hex')}.partial`
+  return `${resolve(path)}.${randomBytes(4).toString('hex')}.partial`
 }
 
 function ignoreMissing (error: unknown): void {

@@ -33,7 +33,13 @@ export async function loadIdentity (folder: string): Promise<PrivateKey> {
   }
   try {
     const key = privateKeyFromProtobuf(bytes)
-    if (key.type === 'Ed25519') return key
+    if (key.type === 'Ed25519' && await isWhole(key)) return key
   } catch { /* refused below */ }
   throw new InvalidIdentityError(`${path} does not hold an Ed25519 key. Put its backup there, or move it away to have a new identity made (then other peers know this node under a new id)`)
+}
+
+/** Whether the two halves belong together: libp2p takes any two, and with others no peer would believe this one. */
+async function isWhole (key: PrivateKey): Promise<boolean> {
+  const probe = new Uint8Array(1)
+  return await key.publicKey.verify(probe, await key.sign(probe))
 }
