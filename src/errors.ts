@@ -53,6 +53,11 @@ export class RefusedError extends Error {
   override readonly name = 'RefusedError'
 }
 
+/** A host was asked for a step of a job that was not opened there, or that it has forgotten. */
+export class UnknownJobError extends Error {
+  override readonly name = 'UnknownJobError'
+}
+
 /** No peer that we can reach offers what is needed. */
 export class NoHostError extends Error {
   override readonly name = 'NoHostError'

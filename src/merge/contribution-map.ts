@@ -27,6 +27,11 @@ export class ContributionMap<R extends Versioned> implements Iterable<R> {
     return true
   }
 
+  /** A peer's contribution that stands. */
+  get (peer: string): R | undefined {
+    return this.#latest.get(peer)
+  }
+
   /** In the order of the peers' ids (UTF-16 code units), which is the order in which contributions are summed. */
   [Symbol.iterator] (): Iterator<R> {
     return [...this.#latest.values()].sort((a, b) => a.peer < b.peer ? -1 : 1).values()

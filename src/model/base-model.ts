@@ -4,19 +4,25 @@ import * as tf from '@tensorflow/tfjs'
 import { z } from 'zod'
 import { InvalidModelError } from '../errors.js'
 import type { Batch, DeltaWeights, Site } from '../types.js'
-import { Gpt2, gpt2Config } from './gpt2.js'
-import type { Network } from './network.js'
+import { Gpt2, gpt2Config, gpt2Info, readGpt2 } from './gpt2.js'
+import type { Network, NetworkInfo } from './network.js'
 import { type PassOptions, type PassResult, runPass } from './pass.js'
 import { WeightFiles } from './weights.js'
 
-/** A frozen base model as it is loaded from a Hugging Face folder: what a host lends. */
-export class BaseModel {
+/** What can be said of a base model without loading it. */
+export interface ModelInfo extends NetworkInfo {
   /**
    * Names the numbers, not the file: sha-256, in hex, over the configuration and every weight as float32. Hosts with
    * the same id are interchangeable, whatever dtype or shards their files have.
    */
   readonly id: string
   /** For people: the folder's name. */
+  readonly name: string
+}
+
+/** A frozen base model as it is loaded from a Hugging Face folder: what a host lends. */
+export class BaseModel implements ModelInfo {
+  readonly id: string
   readonly name: string
   readonly #network: Network
 
@@ -41,10 +47,11 @@ export class BaseModel {
     }
   }
 
-  get sites (): readonly Site[] { return this.#network.sites }
-  get defaultSites (): readonly string[] { return this.#network.defaultSites }
-  get positions (): number { return this.#network.positions }
-  get vocabSize (): number { return this.#network.vocabSize }
+  get sites (): readonly Site[] { return this.#network.info.sites }
+  get defaultSites (): readonly string[] { return this.#network.info.defaultSites }
+  get fanInFanOut (): boolean { return this.#network.info.fanInFanOut }
+  get positions (): number { return this.#network.info.positions }
+  get vocabSize (): number { return this.#network.info.vocabSize }
 
   /** Forward, and backward where sites are asked for; see `runPass`. */
   async pass (batch: Batch, options: PassOptions): Promise<PassResult> {
@@ -59,6 +66,23 @@ export class BaseModel {
 
   dispose (): void {
     this.#network.dispose()
+  }
+}
+
+/**
+ * Reads all weights once for the model's id, and keeps none: what a trainer needs to know of a folder that it has.
+ *
+ * @throws {InvalidModelError} if it does not hold a model that we know
+ */
+export async function describeModel (folder: string): Promise<ModelInfo> {
+  const config = await readConfig(folder)
+  const files = await WeightFiles.open(folder)
+  try {
+    const weights = readGpt2(config, files)
+    while ((await weights.next()).done !== true) { /* reading makes the id */ }
+    return { ...gpt2Info(config), id: files.digest(JSON.stringify(config)), name: basename(resolve(folder)) }
+  } finally {
+    await files.close()
   }
 }
 

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs'
 import { z } from 'zod'
-import type { Site } from '../types.js'
+import type { FloatTensor, Site } from '../types.js'
 import { ACTIVATIONS, layerNorm } from './layers.js'
-import type { Network, Tap, Tokens } from './network.js'
+import type { Network, NetworkInfo, Tap, Tokens } from './network.js'
 import type { WeightSource } from './weights.js'
 
 const size = z.number().int().positive()
@@ -28,10 +28,7 @@ export type Gpt2Config = z.infer<typeof gpt2Config>
 
 /** GPT-2 (Radford et al. 2019) with transformers' module names. Weights of its linear modules are `[in, out]` (Conv1D). */
 export class Gpt2 implements Network {
-  readonly defaultSites = ['c_attn']
-  readonly sites: readonly Site[]
-  readonly positions: number
-  readonly vocabSize: number
+  readonly info: NetworkInfo
   readonly #config: Gpt2Config
   readonly #weights: ReadonlyMap<string, tf.Tensor>
   /** θ + αΔW of merged sites, in the layout of θ. */
@@ -40,19 +37,14 @@ export class Gpt2 implements Network {
   private constructor (config: Gpt2Config, weights: ReadonlyMap<string, tf.Tensor>) {
     this.#config = config
     this.#weights = weights
-    this.positions = config.n_positions
-    this.vocabSize = config.vocab_size
-    this.sites = sitesOf(config)
+    this.info = gpt2Info(config)
   }
 
   /** Reads every weight from `source`. @throws {InvalidModelError} if one is missing or has another shape */
   static async load (config: Gpt2Config, source: WeightSource): Promise<Gpt2> {
     const weights = new Map<string, tf.Tensor>()
     try {
-      for (const [name, shape] of shapesOf(config)) {
-        const { values } = await source.read(name, shape)
-        weights.set(name, tf.tensor(values, shape))
-      }
+      for await (const [name, { values, shape }] of readGpt2(config, source)) weights.set(name, tf.tensor(values, [...shape]))
     } catch (error) {
       tf.dispose([...weights.values()])
       throw error
@@ -71,7 +63,7 @@ export class Gpt2 implements Network {
       h = tf.add(h, this.#attention(layer, this.#norm(`${block}.ln_1`, h), attentionBias, tap)) // [tokens, width]
       h = tf.add(h, this.#mlp(block, this.#norm(`${block}.ln_2`, h), tap)) // [tokens, width]
     }
-    return tf.reshape(this.#head(this.#norm('transformer.ln_f', h), tap), [rows, length, this.vocabSize])
+    return tf.reshape(this.#head(this.#norm('transformer.ln_f', h), tap), [rows, length, this.info.vocabSize])
   }
 
   merge (delta: ReadonlyMap<string, tf.Tensor2D>): void {
@@ -130,7 +122,7 @@ export class Gpt2 implements Network {
   }
 
   #site (name: string): Site {
-    const site = this.sites.find(candidate => candidate.name === name)
+    const site = this.info.sites.find(candidate => candidate.name === name)
     if (site === undefined) throw new Error(`${name} is not in the list of sites`)
     return site
   }
@@ -141,6 +133,15 @@ export class Gpt2 implements Network {
 }
 
 const HEAD = 'lm_head'
+
+export function gpt2Info (config: Gpt2Config): NetworkInfo {
+  return { sites: sitesOf(config), defaultSites: ['c_attn'], fanInFanOut: true, positions: config.n_positions, vocabSize: config.vocab_size }
+}
+
+/** Every weight, in the order that the model's id is made in. @throws {InvalidModelError} if one is missing or has another shape */
+export async function * readGpt2 (config: Gpt2Config, source: WeightSource): AsyncGenerator<[name: string, tensor: FloatTensor]> {
+  for (const [name, shape] of shapesOf(config)) yield [name, await source.read(name, shape)]
+}
 
 function sitesOf (config: Gpt2Config): Site[] {
   const width = config.n_embd

@@ -16,15 +16,22 @@ export interface Tokens {
   readonly attentionBias: tf.Tensor4D
 }
 
-/** A frozen base model f, written once in plain TensorFlow.js. */
-export interface Network {
+/** What can be said of a base model without its weights. */
+export interface NetworkInfo {
   /** Every module that can be adapted. */
   readonly sites: readonly Site[]
   /** PEFT's default for this architecture: names that `selectSites` understands. */
   readonly defaultSites: readonly string[]
+  /** Whether its linear modules store weights as `[in, out]` (transformers' Conv1D): PEFT's `fan_in_fan_out`. */
+  readonly fanInFanOut: boolean
   /** The longest row, in tokens. */
   readonly positions: number
   readonly vocabSize: number
+}
+
+/** A frozen base model f, written once in plain TensorFlow.js. */
+export interface Network {
+  readonly info: NetworkInfo
 
   /** `[rows, length, vocabulary]`. Pure: may run under `tf.valueAndGrads`. */
   logits (tokens: Tokens, tap: Tap): tf.Tensor3D

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import { InvalidBatchError, NonFiniteError, UnknownSiteError } from '../errors.js'
 import type { Batch, FloatTensor, Site, SiteData } from '../types.js'
 import { crossEntropy, IGNORED_LABEL, shiftLabels } from './loss.js'
-import type { Network, Tap, Tokens } from './network.js'
+import type { Network, NetworkInfo, Tap, Tokens } from './network.js'
 
 /** The least float32: where a score has it added, softmax gives 0 (and 1/length where all have it, as transformers does). */
 const MASKED = -3.4028234663852886e38
@@ -36,7 +36,7 @@ export interface PassResult {
  * @throws {NonFiniteError} if the loss is NaN or infinite
  */
 export async function runPass (network: Network, batch: Batch, options: PassOptions): Promise<PassResult> {
-  checkBatch(batch, network)
+  checkBatch(batch, network.info)
   const targets = shiftLabels(batch)
   if (targets.tokens === 0) throw new InvalidBatchError('no label counts: every label is -100, or rows have a single token')
   const wanted = new Map(options.sites.map(site => [site.name, site]))
@@ -62,7 +62,7 @@ export async function runPass (network: Network, batch: Batch, options: PassOpti
       }
       const logits = network.logits(tokens, tap) // [rows, length, vocabulary]
       if (options.logits === true) keptLogits = tf.keep(tf.clone(logits))
-      return crossEntropy(tf.reshape(logits, [-1, network.vocabSize]), ids, weights)
+      return crossEntropy(tf.reshape(logits, [-1, network.info.vocabSize]), ids, weights)
     }
 
     if (wanted.size === 0) {
@@ -118,7 +118,7 @@ function upload ({ rows, length, inputIds, attentionMask }: Batch, list: tf.Tens
 }
 
 /** @throws {InvalidBatchError} naming the first thing that is wrong */
-export function checkBatch (batch: Batch, limits: Pick<Network, 'positions' | 'vocabSize'>): void {
+export function checkBatch (batch: Batch, limits: Pick<NetworkInfo, 'positions' | 'vocabSize'>): void {
   const { rows, length, inputIds, attentionMask, labels } = batch
   const { positions, vocabSize } = limits
   if (rows < 1 || length < 1) throw new InvalidBatchError(`a batch of ${rows} rows of ${length} tokens is empty`)

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import * as huggingFace from '@huggingface/tokenizers'
 import { InvalidModelError } from '../errors.js'
 
@@ -38,4 +40,14 @@ export function createTokenizer (tokenizerJson: string, configJson = '{}'): Toke
     encode: text => tokenizer.encode(text, { add_special_tokens: false }).ids,
     endOfText: tokenizer.token_to_id(eos ?? '<|endoftext|>')
   }
+}
+
+/** The tokenizer of a model's folder. @throws {InvalidModelError} if there is none that we know */
+export async function loadTokenizer (folder: string): Promise<Tokenizer> {
+  const path = join(folder, 'tokenizer.json')
+  const json = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new InvalidModelError(`${path} cannot be read; text needs the model's tokenizer.json`, { cause })
+  })
+  const config = await readFile(join(folder, 'tokenizer_config.json'), 'utf8').catch(() => undefined)
+  return createTokenizer(json, config)
 }

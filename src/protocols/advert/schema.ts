@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { countSchema, hashSchema, manifestSchema, peerSchema, siteSchema, sizeSchema } from '../message.js'
+import { countSchema, hashSchema, manifestSchema, peerSchema, siteNameSchema, siteSchema, sizeSchema } from '../message.js'
 
 export const advertSchema = z.strictObject({
   peer: peerSchema,
@@ -8,11 +8,13 @@ export const advertSchema = z.strictObject({
   /** Its name, for people. */
   name: z.string().min(1).max(200),
   sites: z.array(siteSchema).min(1).max(4096),
+  /** What PEFT adapts in this architecture, see `selectSites`. */
+  defaultSites: z.array(siteNameSchema).min(1).max(64),
+  /** Whether its linear modules store weights as `[in, out]`, PEFT's `fan_in_fan_out`. */
+  fanInFanOut: z.boolean(),
   /** The longest row, in tokens. */
   positions: sizeSchema,
   vocabSize: sizeSchema,
-  /** The token that ends a document. */
-  endOfText: countSchema.optional(),
   limits: z.strictObject({
     /** Rows in a batch. */
     rows: sizeSchema,

@@ -36,11 +36,16 @@ export class BlobStore {
     if (this.get(blob.manifest.id) !== undefined) return
     this.#blobs.set(blob.manifest.id, blob)
     this.#bytes += blob.bytes.byteLength
-    for (const [id, { bytes }] of this.#blobs) {
+    for (const id of this.#blobs.keys()) {
       if (this.#bytes <= this.#maxBytes || this.#blobs.size === 1) return
-      this.#blobs.delete(id)
-      this.#bytes -= bytes.byteLength
+      this.delete(id)
     }
+  }
+
+  /** Holds it no longer. */
+  delete (id: string): void {
+    this.#bytes -= this.#blobs.get(id)?.bytes.byteLength ?? 0
+    this.#blobs.delete(id)
   }
 
   get (id: string): HeldBlob | undefined {

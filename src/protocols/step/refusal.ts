@@ -5,7 +5,7 @@ import { MAX_REFUSAL } from './constants.js'
 const REFUSALS = new Map([
   errors.BlobUnavailableError, errors.InvalidAdapterError, errors.InvalidBatchError, errors.InvalidOptionError,
   errors.InvalidTensorError, errors.ModelMismatchError, errors.NonFiniteError, errors.ProtocolError,
-  errors.RefusedError, errors.UnknownSiteError
+  errors.RefusedError, errors.UnknownJobError, errors.UnknownSiteError
 ].map(refusal => [refusal.name, refusal]))
 
 export interface Refusal {

@@ -1,0 +1,142 @@
+import type { PeerId } from '@libp2p/interface'
+import { InvalidBatchError, InvalidOptionError, ModelMismatchError, ProtocolError, UnknownJobError, UnknownSiteError } from '../../errors.js'
+import type { Job } from '../../job.js'
+import type { BaseModel } from '../../model/base-model.js'
+import { checkBatch } from '../../model/pass.js'
+import { verifyRecord } from '../../protocols/contribution/index.js'
+import type { OpenReply, StepReply, StepRequest } from '../../protocols/step/index.js'
+import type { AdaptationData, Site } from '../../types.js'
+import { appliedTo, BASE_ALONE } from '../applied.js'
+import type { Jobs, JoinedJob } from '../jobs.js'
+import { AdaptedModel } from './adapted-model.js'
+
+/** What a host takes on. */
+export interface HostLimits {
+  /** Rows in a batch. @default 64 */
+  readonly rows: number
+  /** Tokens in a batch, padding included. @default 16_384 */
+  readonly tokens: number
+  /** Of a low-rank auxiliary. @default 256 */
+  readonly rank: number
+}
+
+export const DEFAULT_LIMITS: HostLimits = { rows: 64, tokens: 16_384, rank: 256 }
+
+export interface HostInit {
+  readonly model: BaseModel
+  readonly jobs: Jobs
+  readonly limits?: Partial<HostLimits>
+}
+
+/** A step's outcome, and for a training step what Gradient Learning needs. */
+export interface HostedStep {
+  readonly reply: StepReply
+  readonly data: AdaptationData
+}
+
+/** How much a new measurement moves the speed that is told. */
+const SMOOTHING = 0.2
+
+/**
+ * The host's role (arXiv 2404.13844, Algorithm 1, server): it runs f with what belongs to the trainer's job, forward and
+ * backward, and gives x and ∇ĥ of each site. It never computes the gradient of a parameter.
+ */
+export class Host {
+  readonly model: BaseModel
+  readonly limits: HostLimits
+  readonly jobs: Jobs
+  readonly #adapted: AdaptedModel
+  #tokensPerSecond = 0
+  #steps = 0
+
+  constructor ({ model, jobs, limits = {} }: HostInit) {
+    this.model = model
+    this.jobs = jobs
+    this.limits = { ...DEFAULT_LIMITS, ...limits }
+    for (const [name, value] of Object.entries(this.limits)) {
+      if (!Number.isSafeInteger(value) || value < 1) throw new InvalidOptionError(`a limit of ${value} ${name} is not possible; use a whole number from 1`)
+    }
+    this.#adapted = new AdaptedModel(model)
+  }
+
+  /** Measured, forward and backward, padding included; 0 before the first step. */
+  get tokensPerSecond (): number { return this.#tokensPerSecond }
+
+  /** Training steps done. */
+  get steps (): number { return this.#steps }
+
+  /**
+   * Makes a job known here.
+   *
+   * @throws {ModelMismatchError} if it is for another model
+   * @throws {UnknownSiteError} if the model lacks one of its sites
+   * @throws {InvalidOptionError} if it is more than the limits allow
+   */
+  open (job: Job): OpenReply {
+    if (job.model !== this.model.id) throw new ModelMismatchError(`the job is for model ${job.model}; this host serves ${this.model.id} (${this.model.name})`)
+    const { kind, rank } = job.auxiliary
+    if (kind === 'low-rank' && rank > this.limits.rank) throw new InvalidOptionError(`rank ${rank}; this host accepts at most ${this.limits.rank}`)
+    const sites = job.sites.map(name => this.#site(name))
+    this.jobs.join(job, sites)
+    return { model: this.model.id, sites }
+  }
+
+  /**
+   * @throws {UnknownJobError} if the job was not opened here
+   * @throws {InvalidBatchError} if the batch does not fit the model or the limits
+   * @throws {ProtocolError} if the contribution is not the trainer's own, or not signed by it
+   * @throws {NonFiniteError} if the loss is NaN or infinite
+   */
+  async step (peer: PeerId, request: StepRequest, signal: AbortSignal): Promise<HostedStep> {
+    const joined = this.jobs.get(request.job)
+    if (joined === undefined) throw new UnknownJobError(`job ${request.job} is not open here`)
+    this.#checkSize(request)
+    checkBatch(request.batch, this.model)
+    await this.#take(peer, request, joined, signal)
+    return await this.#run(peer, request, joined, signal)
+  }
+
+  async #run (peer: PeerId, { batch, adapted, purpose, job }: StepRequest, joined: JoinedJob, signal: AbortSignal): Promise<HostedStep> {
+    const { members, sites } = joined
+    const { loss, tokens, version, data, timings } = await this.#adapted.pass({
+      job,
+      batch,
+      sites: purpose === 'train' ? sites : [],
+      auxiliary: joined.job.auxiliary,
+      applied: () => adapted ? appliedTo(peer.toString(), joined.job, sites, members) : BASE_ALONE
+    }, signal)
+    if (purpose === 'train') this.#measure(batch.rows * batch.length, timings.pass)
+    const shown = version === null || joined.job.mode === 'alone' ? [] : members.held.map(({ record }) => record)
+    return { reply: { loss, tokens, version, members: shown, timings }, data }
+  }
+
+  /** The trainer's latest auxiliary counts before the pass begins. */
+  async #take (peer: PeerId, { contribution, job }: StepRequest, { members }: JoinedJob, signal: AbortSignal): Promise<void> {
+    if (contribution === null) return
+    if (contribution.job !== job || contribution.peer !== peer.toString()) {
+      throw new ProtocolError('the contribution of a step must be of its job, and its trainer\'s own')
+    }
+    if (!await verifyRecord(contribution)) throw new ProtocolError('the contribution\'s signature is wrong')
+    await members.fetch(contribution, signal)
+  }
+
+  #checkSize ({ batch: { rows, length } }: StepRequest): void {
+    if (rows > this.limits.rows) throw new InvalidBatchError(`${rows} rows; this host accepts at most ${this.limits.rows} in a batch`)
+    if (rows * length > this.limits.tokens) {
+      throw new InvalidBatchError(`${rows} rows of ${length} tokens; this host accepts at most ${this.limits.tokens} tokens in a batch`)
+    }
+  }
+
+  #site (name: string): Site {
+    const site = this.model.sites.find(site => site.name === name)
+    if (site === undefined) throw new UnknownSiteError(`this model has no site ${name}`)
+    return site
+  }
+
+  #measure (tokens: number, milliseconds: number): void {
+    const speed = 1000 * tokens / milliseconds
+    this.#tokensPerSecond = this.#steps === 0 ? speed : (1 - SMOOTHING) * this.#tokensPerSecond + SMOOTHING * speed
+    this.#steps++
+  }
+}
+

@@ -1,0 +1,155 @@
+import type { PeerId } from '@libp2p/interface'
+import { decodeAdapter } from '../gl/adapter-message.js'
+import type { Job } from '../job.js'
+import { ContributionMap, type Versioned } from '../merge/contribution-map.js'
+import type { ContributionRecord } from '../protocols/contribution/index.js'
+import { Deadline } from '../protocols/deadline.js'
+import type { AdapterTensors, Site } from '../types.js'
+
+/** A trainer's contribution to a job: its signed record, and the auxiliary itself. */
+export interface Member extends Versioned {
+  readonly record: ContributionRecord
+  readonly adapter: AdapterTensors
+}
+
+export interface JobMembersInit {
+  readonly job: Job
+  /** The sites of the job. */
+  readonly sites: readonly Site[]
+  /** Gets a contribution's blob. */
+  readonly pull: (record: ContributionRecord, signal: AbortSignal) => Promise<Uint8Array>
+  /** Is told of blobs that are superseded. */
+  readonly release: (blob: string) => void
+  /** Is told what fails in the background. */
+  readonly log: (error: unknown) => void
+}
+
+/**
+ * Rounds of each peer that are kept where members move one auxiliary: a trainer's gradients are taken where the host
+ * was when it ran the batch, and the others go on meanwhile. Elsewhere only the latest matters.
+ */
+const ROUNDS_KEPT = 4
+
+/** How long a contribution that was only heard of may take to be pulled, in milliseconds. */
+const PULL_TIMEOUT = 120_000
+
+/**
+ * A job's contributions as this peer has them. A record counts once its auxiliary is here, whole and of the job's
+ * shapes: what is left out for its content is left out everywhere, as its hash says what the content is.
+ */
+export class JobMembers extends EventTarget {
+  readonly #init: JobMembersInit
+  /** The latest that was heard of. */
+  readonly #heard = new ContributionMap<ContributionRecord & Versioned>()
+  /** The latest that is here. */
+  readonly #held = new ContributionMap<Member>()
+  /** When there was last news of a peer, in milliseconds since 1970. */
+  readonly #newsAt = new Map<string, number>()
+  readonly #pulling = new Set<string>()
+  /** Auxiliaries of each peer by their ids, latest last. */
+  readonly #adapters = new Map<string, Map<string, AdapterTensors>>()
+
+  constructor (init: JobMembersInit) {
+    super()
+    this.#init = init
+  }
+
+  /** Those that count, in the order in which they are summed. */
+  get held (): readonly Member[] { return [...this.#held] }
+
+  /** The latest records of all peers that were heard of, whether or not their auxiliaries are here. */
+  get heard (): ReadonlyArray<ContributionRecord & Versioned> { return [...this.#heard] }
+
+  /** Names the state of those that count. */
+  stateId (): string { return this.#held.stateId() }
+
+  heardOf (peer: string): ContributionRecord | undefined { return this.#heard.get(peer) }
+
+  /** Whether the latest that was heard of a peer counts. */
+  holdsLatestOf (peer: string): boolean {
+    const [held, heard] = [this.#held.get(peer), this.#heard.get(peer)]
+    return held?.id === heard?.id && held?.round === heard?.round && held?.tokens === heard?.tokens
+  }
+
+  /** In milliseconds since 1970; 0 for never. */
+  newsAt (peer: string): number { return this.#newsAt.get(peer) ?? 0 }
+
+  /**
+   * Hears of a record whose signature is right. Where contributions are averaged its auxiliary is fetched in the
+   * background, the latest of each peer only.
+   */
+  offer (record: ContributionRecord): void {
+    this.#hear(record)
+    if (this.#init.job.mode !== 'alone' && !this.#pulling.has(record.peer)) {
+      this.#fetchLatestOf(record.peer).catch(this.#init.log)
+    }
+  }
+
+  /**
+   * Has a record whose signature is right count.
+   *
+   * @throws {BlobUnavailableError} if nobody gives the auxiliary
+   * @throws {InvalidTensorError} if it is not safetensors
+   * @throws {InvalidAdapterError} if it is not one of this job's shapes
+   */
+  async fetch (record: ContributionRecord, signal: AbortSignal): Promise<void> {
+    this.#hear(record)
+    const known = this.#held.get(record.peer)
+    if (known !== undefined && known.round > record.round) return
+    const adapter = await this.adapterOf(record, signal)
+    if (this.#held.add({ ...versioned(record), record, adapter })) this.dispatchEvent(new Event('change'))
+  }
+
+  /** The auxiliary of a record, be it the latest of its peer or one of a few rounds ago. Throws as `fetch` does. */
+  async adapterOf (record: ContributionRecord, signal: AbortSignal): Promise<AdapterTensors> {
+    const { peer, manifest: { id } } = record
+    const known = this.#adapters.get(peer)?.get(id)
+    if (known !== undefined) return known
+    const { job, sites, pull } = this.#init
+    const adapter = decodeAdapter(await pull(record, signal), job.auxiliary, sites)
+    this.#keep(peer, id, adapter)
+    return adapter
+  }
+
+  #hear (record: ContributionRecord): void {
+    if (!this.#heard.add(versioned(record))) return
+    this.#newsAt.set(record.peer, Date.now())
+    this.dispatchEvent(new Event('change'))
+  }
+
+  #keep (peer: string, id: string, adapter: AdapterTensors): void {
+    const kept = this.#adapters.get(peer) ?? new Map<string, AdapterTensors>()
+    this.#adapters.set(peer, kept.set(id, adapter))
+    const { job, release } = this.#init
+    for (const oldest of kept.keys()) {
+      if (kept.size <= (job.mode === 'joint' ? ROUNDS_KEPT : 1)) return
+      kept.delete(oldest)
+      const shared = [...this.#adapters.values()].some(own => own.has(oldest)) // members may start alike
+      if (!shared) release(oldest)
+    }
+  }
+
+  async #fetchLatestOf (peer: string): Promise<void> {
+    this.#pulling.add(peer)
+    try {
+      for (let latest = this.#heard.get(peer); latest !== undefined && !this.holdsLatestOf(peer); latest = this.#heard.get(peer)) {
+        const deadline = new Deadline(PULL_TIMEOUT, `the contribution of ${peer}`)
+        await this.fetch(latest, deadline.signal).finally(() => deadline.clear())
+      }
+    } finally {
+      this.#pulling.delete(peer)
+    }
+  }
+}
+
+function versioned (record: ContributionRecord): ContributionRecord & Versioned {
+  return { ...record, id: record.manifest.id }
+}
+
+/** Whoever may hold a contribution: first who made it, then all whom this node is connected to. */
+export function * holdersOf (author: PeerId, connected: Iterable<PeerId>): Generator<PeerId> {
+  yield author
+  for (const peer of connected) {
+    if (!peer.equals(author)) yield peer
+  }
+}

@@ -1,0 +1,135 @@
+import type { PeerId, PrivateKey } from '@libp2p/interface'
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
+import { encodeAdapter } from '../gl/adapter-message.js'
+import { type Job, jobId } from '../job.js'
+import type { Blobs, BlobStore } from '../protocols/blob/index.js'
+import { type ContributionRecord, type RecordStore, signRecord } from '../protocols/contribution/index.js'
+import { jobTopic, type JobTopic, type PubSub } from '../protocols/topic/index.js'
+import type { ByteCounter } from '../protocols/traffic.js'
+import { BlobUnavailableError } from '../errors.js'
+import type { AdapterTensors, Site } from '../types.js'
+import { holdersOf, JobMembers } from './job-members.js'
+
+/** How a job's members reach each other. */
+export interface JobsNetwork {
+  readonly pubsub: PubSub
+  readonly blobs: Blobs
+  readonly connectedPeers: () => PeerId[]
+  readonly counter: ByteCounter
+}
+
+export interface JobsInit {
+  readonly identity: PrivateKey
+  readonly store: BlobStore
+  /** Is told what fails in the background. */
+  readonly log: (error: unknown) => void
+  /** None where host and trainer are one process. */
+  readonly network?: JobsNetwork
+}
+
+/** Jobs that a node remembers; who was not asked for longest leaves first. Jobs cost nothing to make up. */
+const MAX_JOBS = 256
+
+/** The jobs that this node takes part in, in either role. */
+export class Jobs implements RecordStore {
+  readonly peer: string
+  readonly #init: JobsInit
+  /** In the order of use. */
+  readonly #joined = new Map<string, JoinedJob>()
+
+  constructor (init: JobsInit) {
+    this.peer = peerIdFromPrivateKey(init.identity).toString()
+    this.#init = init
+  }
+
+  /** @param sites of the job, with their sizes */
+  join (job: Job, sites: readonly Site[]): JoinedJob {
+    const id = jobId(job)
+    const joined = this.get(id)
+    if (joined !== undefined) return joined
+    const made = new JoinedJob(this.#init, job, sites)
+    this.#joined.set(id, made)
+    for (const oldest of this.#joined.keys()) {
+      if (this.#joined.size <= MAX_JOBS) break
+      this.#leave(oldest)
+    }
+    return made
+  }
+
+  get (id: string): JoinedJob | undefined {
+    const joined = this.#joined.get(id)
+    if (joined !== undefined) {
+      this.#joined.delete(id)
+      this.#joined.set(id, joined)
+    }
+    return joined
+  }
+
+  /** What is here of a job, for those who ask. */
+  * records (id: string): Generator<ContributionRecord> {
+    for (const { record } of this.#joined.get(id)?.members.held ?? []) yield record
+  }
+
+  offer (record: ContributionRecord): void {
+    this.#joined.get(record.job)?.members.offer(record)
+  }
+
+  stop (): void {
+    for (const id of [...this.#joined.keys()]) this.#leave(id)
+  }
+
+  #leave (id: string): void {
+    this.#joined.get(id)?.topic?.stop()
+    this.#joined.delete(id)
+  }
+}
+
+/** A job that this node takes part in: its members, and its topic where there is a network. */
+export class JoinedJob {
+  readonly id: string
+  readonly job: Job
+  readonly sites: readonly Site[]
+  readonly members: JobMembers
+  readonly topic: JobTopic | undefined
+  /** This peer. */
+  readonly peer: string
+  readonly #init: JobsInit
+
+  constructor (init: JobsInit, job: Job, sites: readonly Site[]) {
+    const { network, store, log, identity } = init
+    this.id = jobId(job)
+    this.job = job
+    this.sites = sites
+    this.peer = peerIdFromPrivateKey(identity).toString()
+    this.#init = init
+    this.members = new JobMembers({ job, sites, log, release: blob => store.delete(blob), pull: this.#pull })
+    this.topic = network && jobTopic({ job: this.id, counter: network.counter })(network.pubsub)
+    this.topic?.addEventListener('contribution', ({ detail: { record } }) => this.members.offer(record))
+    this.topic?.start()
+  }
+
+  /** Publishes the auxiliary of this peer's own: it is this peer's latest contribution from now on. */
+  async contribute (adapter: AdapterTensors, { tokens, final }: { readonly tokens: number, readonly final: boolean }): Promise<ContributionRecord> {
+    const { identity, store } = this.#init
+    const manifest = store.put(encodeAdapter(adapter), 'contribution')
+    const round = (this.members.heardOf(this.peer)?.round ?? 0) + 1
+    const record = await signRecord(identity, { job: this.id, round, tokens, final, manifest })
+    await this.members.fetch(record, AbortSignal.timeout(1)) // it is in the store
+    await this.announce([record])
+    return record
+  }
+
+  /** Tells the other members of records, whoever made them. */
+  async announce (records: readonly ContributionRecord[]): Promise<void> {
+    for (const record of records) await this.topic?.publish({ type: 'contribution', record })
+  }
+
+  readonly #pull = async (record: ContributionRecord, signal: AbortSignal): Promise<Uint8Array> => {
+    const { network, store } = this.#init
+    const held = store.get(record.manifest.id)
+    if (held !== undefined) return held.bytes
+    if (network === undefined) throw new BlobUnavailableError(`contribution ${record.manifest.id} is not here, and there is no network`)
+    const holders = holdersOf(peerIdFromString(record.peer), network.connectedPeers())
+    return await network.blobs.pull(record.manifest, holders, { kind: 'contribution', signal })
+  }
+}

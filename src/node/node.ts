@@ -1,0 +1,76 @@
+import type { PrivateKey } from '@libp2p/interface'
+import { advert, type Adverts } from '../protocols/advert/index.js'
+import { blob, type Blobs, BlobStore } from '../protocols/blob/index.js'
+import { contribution, type Contributions } from '../protocols/contribution/index.js'
+import { Traffic } from '../protocols/traffic.js'
+import { lockFolder } from './folder-lock.js'
+import { loadIdentity } from './identity.js'
+import { Jobs } from './jobs.js'
+import { createMesh, type Mesh, type MeshInit } from './mesh.js'
+
+export interface ColaNodeInit extends Omit<MeshInit, 'identity'> {
+  /** Where the node keeps its identity and its state. It is made if it is not there. */
+  readonly folder: string
+}
+
+/** A running node: the mesh and the protocols that both roles share. */
+export class ColaNode {
+  readonly folder: string
+  readonly identity: PrivateKey
+  readonly mesh: Mesh
+  readonly store: BlobStore
+  readonly blobs: Blobs
+  readonly adverts: Adverts
+  readonly contributions: Contributions
+  readonly jobs: Jobs
+  readonly traffic: Traffic
+  readonly log: (error: unknown) => void
+  readonly #unlock: () => Promise<void>
+
+  private constructor (folder: string, identity: PrivateKey, mesh: Mesh, unlock: () => Promise<void>) {
+    const log = mesh.logger.forComponent('colanet:node')
+    this.folder = folder
+    this.identity = identity
+    this.mesh = mesh
+    this.log = error => log('%s', error)
+    this.traffic = new Traffic()
+    this.store = new BlobStore()
+    this.blobs = blob({ store: this.store, counter: this.traffic })(mesh)
+    this.adverts = advert({ pubsub: mesh.services.pubsub, counter: this.traffic })(mesh)
+    const network = { pubsub: mesh.services.pubsub, blobs: this.blobs, connectedPeers: () => mesh.getPeers(), counter: this.traffic }
+    this.jobs = new Jobs({ identity, store: this.store, log: this.log, network })
+    this.contributions = contribution({ store: this.jobs, counter: this.traffic })(mesh)
+    this.#unlock = unlock
+  }
+
+  /**
+   * @throws {FolderInUseError} if another process runs a node in the folder
+   * @throws {InvalidIdentityError} if the folder holds a damaged key
+   * @throws {InvalidOptionError} if an address is not a multiaddr
+   */
+  static async start ({ folder, ...init }: ColaNodeInit): Promise<ColaNode> {
+    const unlock = await lockFolder(folder)
+    try {
+      const identity = await loadIdentity(folder)
+      const mesh = await createMesh({ ...init, identity })
+      const node = new ColaNode(folder, identity, mesh, unlock)
+      await node.blobs.start()
+      await node.contributions.start()
+      await node.adverts.start()
+      return node
+    } catch (error) {
+      await unlock()
+      throw error
+    }
+  }
+
+  /** Leaves the mesh. What is under way ends. */
+  async stop (): Promise<void> {
+    this.jobs.stop()
+    await this.adverts.stop()
+    await this.contributions.stop()
+    await this.blobs.stop()
+    await this.mesh.stop()
+    await this.#unlock()
+  }
+}

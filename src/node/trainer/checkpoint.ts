@@ -1,0 +1,99 @@
+import { readFile, rm } from 'node:fs/promises'
+import { z } from 'zod'
+import { InvalidTensorError } from '../../errors.js'
+import { replaceFile } from '../../files.js'
+import { decodeSafetensors, encodeSafetensors } from '../../tensor/safetensors.js'
+import type { AdapterTensors, AuxiliaryTensors, FloatTensor, NamedTensors } from '../../types.js'
+
+/** How far a run has come. */
+export interface Progress {
+  /** Steps done. */
+  readonly step: number
+  /** Tokens that counted in the losses so far. */
+  readonly tokens: number
+  /** One a step, before its fit. */
+  readonly losses: readonly number[]
+  /** Time spent training, in milliseconds. */
+  readonly milliseconds: number
+  /** Held-out loss of the base model alone; null where nothing is held out, or it was not taken yet. */
+  readonly baseLoss: number | null
+}
+
+export interface Checkpoint {
+  readonly progress: Progress
+  /** The trainer's own auxiliaries. */
+  readonly adapter: AdapterTensors
+  /** See `GradientLearner.state`. */
+  readonly learner: NamedTensors
+}
+
+const ADAPTER = 'adapter|'
+const LEARNER = 'learner|'
+
+const progressSchema = z.object({
+  run: z.string(),
+  step: z.number().int().nonnegative(),
+  tokens: z.number().int().nonnegative(),
+  losses: z.array(z.number()),
+  milliseconds: z.number().nonnegative(),
+  baseLoss: z.number().nullable()
+})
+
+/** A run's state in one file, so that the same command goes on where it was ended, or killed. */
+export class CheckpointFile {
+  readonly path: string
+  readonly #run: string
+
+  /** @param run names all that decides the run's numbers: what another run has left is not gone on with */
+  constructor (path: string, run: string) {
+    this.path = path
+    this.#run = run
+  }
+
+  /**
+   * What was saved of this run; undefined if there is nothing, or another run's.
+   *
+   * @throws {InvalidTensorError} if the file is damaged; it is left as it is
+   */
+  async load (): Promise<Checkpoint | undefined> {
+    const bytes = await readFile(this.path).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw error
+    })
+    if (bytes === undefined) return undefined
+    try {
+      const { tensors, metadata } = decodeSafetensors(bytes)
+      const { run, ...progress } = progressSchema.parse(JSON.parse(metadata.colanet))
+      if (run !== this.#run) return undefined
+      return { progress, adapter: adapterOf(tensors), learner: starting(tensors, LEARNER) }
+    } catch (cause) {
+      throw new InvalidTensorError(`${this.path} is damaged (${(cause as Error).message}); move it away to begin anew`, { cause })
+    }
+  }
+
+  /** Whole or not at all. */
+  async save ({ progress, adapter, learner }: Checkpoint): Promise<void> {
+    const own = [...adapter].flatMap(([site, tensors]) => [...tensors].map(([name, tensor]) => [`${ADAPTER}${site}|${name}`, tensor] as const))
+    const rest = [...learner].map(([name, tensor]) => [LEARNER + name, tensor] as const)
+    const metadata = { colanet: JSON.stringify({ run: this.#run, ...progress }) }
+    await replaceFile(this.path, encodeSafetensors(new Map([...own, ...rest]), { metadata }))
+  }
+
+  async remove (): Promise<void> {
+    await rm(this.path, { force: true })
+  }
+}
+
+function starting (tensors: NamedTensors, prefix: string): NamedTensors {
+  return new Map([...tensors].filter(([name]) => name.startsWith(prefix)).map(([name, tensor]) => [name.slice(prefix.length), tensor]))
+}
+
+function adapterOf (tensors: NamedTensors): AdapterTensors {
+  const adapter = new Map<string, Map<string, FloatTensor>>()
+  for (const [key, tensor] of starting(tensors, ADAPTER)) {
+    const [site, name] = key.split('|')
+    const own: AuxiliaryTensors = (adapter.get(site) ?? new Map<string, FloatTensor>()).set(name, tensor as FloatTensor)
+    adapter.set(site, own as Map<string, FloatTensor>)
+  }
+  return adapter
+}

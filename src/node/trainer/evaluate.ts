@@ -1,0 +1,35 @@
+import type { ContributionRecord } from '../../protocols/contribution/index.js'
+import type { Batch } from '../../types.js'
+import { type StepRunner, withRecovery } from './step-runner.js'
+
+export interface Evaluation {
+  /** Mean over all tokens that count, in nats. */
+  readonly loss: number
+  /** The state that was applied; null for the base model alone. */
+  readonly version: string | null
+}
+
+export interface EvaluateOptions {
+  readonly adapted: boolean
+  readonly contribution: ContributionRecord | null
+  readonly onProgress: (done: number, total: number) => void
+}
+
+/** The loss on batches; undefined if there are none, or if the state changed from one batch to another. */
+export async function evaluate (
+  runner: StepRunner, batches: readonly Batch[], { adapted, contribution, onProgress }: EvaluateOptions, signal: AbortSignal
+): Promise<Evaluation | undefined> {
+  let sum = 0
+  let counted = 0
+  let first: string | null | undefined
+  for (const [step, batch] of batches.entries()) {
+    const { reply: { loss, tokens, version } } = await withRecovery(runner, signal, async () =>
+      await runner.run({ step, purpose: 'evaluate', adapted, batch, contribution }, signal))
+    first = step === 0 ? version : first
+    if (version !== first) return undefined
+    sum += loss * tokens
+    counted += tokens
+    onProgress(step + 1, batches.length)
+  }
+  return first === undefined ? undefined : { loss: sum / counted, version: first }
+}

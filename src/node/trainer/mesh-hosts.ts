@@ -1,0 +1,137 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import * as errors from '../../errors.js'
+import { Deadline } from '../../protocols/deadline.js'
+import { stepClient, type StepClient } from '../../protocols/step/index.js'
+import type { WireDtype } from '../../types.js'
+import type { JoinedJob } from '../jobs.js'
+import type { ColaNode } from '../node.js'
+import type { Reporter } from '../reporter.js'
+import { RemoteHost } from './remote-host.js'
+import type { RunStep, Step, StepRunner } from './step-runner.js'
+
+export interface MeshHostsInit {
+  readonly node: ColaNode
+  readonly joined: JoinedJob
+  readonly wire: WireDtype
+  /** How long to look for a host before giving up, in milliseconds. */
+  readonly patience: number
+  readonly reporter: Reporter
+}
+
+/** How long a host is passed over after its first failure, and at most, in milliseconds: it doubles with each in a row. */
+const FIRST_PAUSE = 500
+const LONGEST_PAUSE = 15_000
+
+/** How often it is looked whether a pause is over, in milliseconds. */
+const LOOK_INTERVAL = 250
+
+/** What another host would say no to as well. */
+const FINAL: readonly string[] = [
+  errors.InvalidAdapterError, errors.InvalidBatchError, errors.InvalidOptionError, errors.NonFiniteError, errors.UnknownSiteError
+].map(({ name }) => name)
+
+interface Failure {
+  readonly count: number
+  readonly until: number
+  readonly error: Error
+}
+
+/** Runs steps at whichever host of the job's model answers, and goes on at another one when it fails. */
+export class MeshHosts implements StepRunner {
+  readonly #init: MeshHostsInit
+  readonly #client: StepClient
+  readonly #failures = new Map<string, Failure>()
+  #current: RemoteHost | undefined
+
+  constructor (init: MeshHostsInit) {
+    this.#init = init
+    this.#client = stepClient({ counter: init.node.traffic })(init.node.mesh)
+  }
+
+  async open (signal: AbortSignal): Promise<void> {
+    this.#current ??= await this.#connect(signal)
+  }
+
+  async run (step: Step, signal: AbortSignal): Promise<RunStep> {
+    this.#current ??= await this.#connect(signal)
+    const result = await this.#current.run(step, signal)
+    this.#failures.delete(this.#current.peer.toString())
+    return result
+  }
+
+  async recover (error: unknown, signal: AbortSignal): Promise<void> {
+    if (FINAL.includes((error as Error).name) || this.#current === undefined) throw error
+    const { peer } = this.#current
+    this.#current = undefined
+    if ((error as Error).name !== errors.UnknownJobError.name) this.#pass(peer.toString(), error as Error) // it was restarted: open again
+    this.#current = await this.#connect(signal)
+  }
+
+  /** @throws {NoHostError} if no host is found in time; if there was one, and it failed, its error */
+  async #connect (signal: AbortSignal): Promise<RemoteHost> {
+    const { node, joined, patience, reporter, wire } = this.#init
+    const deadline = new Deadline(patience, `a host of ${joined.job.model}`, signal)
+    try {
+      for (;;) {
+        const host = await this.#next(deadline.signal)
+        try {
+          const opened = await RemoteHost.open(node, this.#client, host, joined, wire, deadline.signal)
+          reporter.log(`using host ${host.toString()}`)
+          return opened
+        } catch (error) {
+          if (FINAL.includes((error as Error).name)) throw error
+          deadline.signal.throwIfAborted()
+          this.#pass(host.toString(), error as Error)
+        }
+      }
+    } catch (error) {
+      signal.throwIfAborted()
+      throw deadline.signal.aborted ? this.#noHost() : error
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  /** One of those that are on offer and not passed over, at random, so that trainers spread over hosts. */
+  async #next (signal: AbortSignal): Promise<PeerId> {
+    const { node, joined: { job: { model } } } = this.#init
+    const search = new AbortController()
+    void this.#ask(model, AbortSignal.any([signal, search.signal]))
+    try {
+      for (;;) {
+        signal.throwIfAborted()
+        const now = Date.now()
+        const open = node.adverts.live().filter(advert => advert.model === model && (this.#failures.get(advert.peer)?.until ?? 0) <= now)
+        if (open.length > 0) return peerIdFromString(open[Math.floor(Math.random() * open.length)].peer)
+        await delay(LOOK_INTERVAL, undefined, { signal })
+      }
+    } finally {
+      search.abort()
+    }
+  }
+
+  /** Has the DHT asked, beside what is gossiped. */
+  async #ask (model: string, signal: AbortSignal): Promise<void> {
+    try {
+      for await (const advert of this.#init.node.adverts.find(model, { signal })) this.#init.node.log(`host ${advert.peer}`)
+    } catch { /* the search is over */ }
+  }
+
+  #pass (peer: string, error: Error): void {
+    const count = (this.#failures.get(peer)?.count ?? 0) + 1
+    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (count - 1))
+    this.#failures.set(peer, { count, until: Date.now() + pause, error })
+    this.#init.reporter.log(`host ${peer}: ${error.name}: ${error.message}; looking for another one`)
+  }
+
+  #noHost (): Error {
+    const { patience, joined: { job: { model } } } = this.#init
+    const reasons = [...this.#failures].map(([peer, { error }]) => `${peer}: ${error.message}`)
+    const named = [...this.#failures.values()].map(({ error }) => error)
+    const [first] = named
+    if (named.length > 0 && named.every(({ name }) => name === first.name) && first.name in errors) return first
+    return new errors.NoHostError(`no host of model ${model} within ${patience / 1000} s${reasons.length === 0 ? '; start one with: colanet host --model DIR' : ` (${reasons.join('; ')})`}`)
+  }
+}

@@ -1,0 +1,41 @@
+import type { PeerId } from '@libp2p/interface'
+import type { SiteData, WireDtype } from '../../types.js'
+import { decodeAdaptation, encodeAdaptation } from '../../tensor/adaptation.js'
+import type { Host } from '../host/host.js'
+import type { JoinedJob } from '../jobs.js'
+import type { RunStep, Step, StepRunner } from './step-runner.js'
+
+/** Host and trainer are one process: the same work without the wire, but with its rounding. */
+export class OwnHost implements StepRunner {
+  readonly #host: Host
+  readonly #peer: PeerId
+  readonly #joined: JoinedJob
+  readonly #wire: WireDtype
+
+  constructor (host: Host, peer: PeerId, joined: JoinedJob, wire: WireDtype) {
+    this.#host = host
+    this.#peer = peer
+    this.#joined = joined
+    this.#wire = wire
+  }
+
+  /** @throws what `Host.open` throws */
+  async open (): Promise<void> {
+    await Promise.resolve(this.#host.open(this.#joined.job))
+  }
+
+  async run (step: Step, signal: AbortSignal): Promise<RunStep> {
+    const { reply, data } = await this.#host.step(this.#peer, { ...step, job: this.#joined.id, wire: this.#wire }, signal)
+    const { rows, length } = step.batch
+    const sent = this.#wire === 'f32' || data.size === 0 ? data : decodeAdaptation(encodeAdaptation(data, this.#wire), this.#joined.sites, rows * length)
+    return { reply, data: given(sent) }
+  }
+
+  async recover (error: unknown): Promise<never> {
+    return await Promise.reject(error as Error)
+  }
+}
+
+async function * given (data: ReadonlyMap<string, SiteData>): AsyncGenerator<readonly [string, SiteData]> {
+  yield * data
+}

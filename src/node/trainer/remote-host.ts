@@ -1,0 +1,111 @@
+import type { PeerId } from '@libp2p/interface'
+import { pEventIterator } from 'p-event'
+import { ModelMismatchError, ProtocolError } from '../../errors.js'
+import { Deadline } from '../../protocols/deadline.js'
+import type { StepClient, StepReply } from '../../protocols/step/index.js'
+import type { AdaptationMessage, JobTopic, Received } from '../../protocols/topic/index.js'
+import { decodeAdaptation } from '../../tensor/adaptation.js'
+import type { Site, SiteData, WireDtype } from '../../types.js'
+import type { JoinedJob } from '../jobs.js'
+import type { ColaNode } from '../node.js'
+import type { RunStep, Step } from './step-runner.js'
+
+/** How long a host may take to announce the next part of a step's adaptation data, and to send it, in milliseconds. */
+const DATA_TIMEOUT = 60_000
+
+type Announcement = CustomEvent<Received<AdaptationMessage>>
+type Announcements = AsyncIterableIterator<Announcement>
+
+/** One host of the mesh, at which this trainer's job is open. */
+export class RemoteHost {
+  readonly peer: PeerId
+  readonly #node: ColaNode
+  readonly #client: StepClient
+  readonly #joined: JoinedJob
+  readonly #topic: JobTopic
+  readonly #wire: WireDtype
+
+  private constructor (node: ColaNode, client: StepClient, peer: PeerId, joined: JoinedJob, topic: JobTopic, wire: WireDtype) {
+    this.peer = peer
+    this.#node = node
+    this.#client = client
+    this.#joined = joined
+    this.#topic = topic
+    this.#wire = wire
+  }
+
+  /**
+   * Opens the job at a host, and learns what it knows of its members.
+   *
+   * @throws {ModelMismatchError} if the host serves another model, or sites of other sizes, than it was said to
+   * @throws what the host refuses with
+   */
+  static async open (node: ColaNode, client: StepClient, peer: PeerId, joined: JoinedJob, wire: WireDtype, signal: AbortSignal): Promise<RemoteHost> {
+    const { topic, job, sites, id } = joined
+    if (topic === undefined) throw new ProtocolError('the job was joined without a network')
+    const opened = await client.open(peer, job, { signal })
+    if (opened.model !== job.model || JSON.stringify(sorted(opened.sites)) !== JSON.stringify(sorted(sites))) {
+      throw new ModelMismatchError(`${peer.toString()} advertises model ${job.model}, but serves ${opened.model}, or sites of other sizes`)
+    }
+    await node.contributions.sync(peer, id, { signal })
+    return new RemoteHost(node, client, peer, joined, topic, wire)
+  }
+
+  /** @throws {ProtocolError} if the host's reply is not one to this step */
+  async run (step: Step, signal: AbortSignal): Promise<RunStep> {
+    const announcements = this.#listen(step)
+    try {
+      const reply = await this.#client.step(this.peer, { ...step, job: this.#joined.id, wire: this.#wire }, { signal })
+      return { reply, data: this.#receive(step, reply, announcements, signal) }
+    } catch (error) {
+      await announcements.return?.()
+      throw error
+    }
+  }
+
+  /** From before the step is sent: announcements may come before the reply. */
+  #listen ({ step }: Step): Announcements {
+    const me = this.#joined.peer
+    return pEventIterator<'adaptation', Announcement>(this.#topic, 'adaptation', {
+      filter: ({ detail }) =>
+        detail.from.equals(this.peer) && detail.trainer === me && detail.step === step
+    })
+  }
+
+  async * #receive (step: Step, { version }: StepReply, announcements: Announcements, signal: AbortSignal): AsyncGenerator<readonly [string, SiteData]> {
+    const missing = new Set(step.purpose === 'train' ? this.#joined.job.sites : [])
+    const deadline = new Deadline(DATA_TIMEOUT, `adaptation data of ${this.peer.toString()}`, signal)
+    const stop = (): void => { void announcements.return?.() }
+    deadline.signal.addEventListener('abort', stop)
+    try {
+      while (missing.size > 0) {
+        const { value, done } = await announcements.next() as IteratorResult<Announcement, undefined>
+        deadline.signal.throwIfAborted()
+        if (done === true) throw new ProtocolError('the job\'s topic was left')
+        const { detail } = value
+        const sites = detail.sites.map(name => this.#site(name))
+        if (detail.version !== version || !detail.sites.every(name => missing.has(name))) continue // of an earlier try of the step
+        for (const name of detail.sites) missing.delete(name)
+        const bytes = await this.#node.blobs.pull(detail.manifest, [this.peer], { kind: 'adaptation', signal: deadline.signal })
+        const data = decodeAdaptation(bytes, sites, step.batch.rows * step.batch.length)
+        this.#node.store.delete(detail.manifest.id)
+        yield * data
+        deadline.touch()
+      }
+    } finally {
+      deadline.signal.removeEventListener('abort', stop)
+      deadline.clear()
+      await announcements.return?.()
+    }
+  }
+
+  #site (name: string): Site {
+    const site = this.#joined.sites.find(site => site.name === name)
+    if (site === undefined) throw new ProtocolError(`the host announced ${name}, which is no site of the job`)
+    return site
+  }
+}
+
+function sorted (sites: readonly Site[]): unknown[] {
+  return [...sites].sort((a, b) => a.name < b.name ? -1 : 1).map(({ name, inFeatures, outFeatures }) => [name, inFeatures, outFeatures])
+}

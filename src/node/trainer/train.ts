@@ -1,0 +1,208 @@
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { InvalidOptionError, ProtocolError } from '../../errors.js'
+import { BaseModel } from '../../model/base-model.js'
+import { loadTokenizer } from '../../model/tokenizer.js'
+import { BlobStore } from '../../protocols/blob/index.js'
+import type { TrafficReport } from '../../protocols/traffic.js'
+import type { Mode } from '../../types.js'
+import { Host } from '../host/host.js'
+import { Jobs, type JoinedJob } from '../jobs.js'
+import type { ColaNode } from '../node.js'
+import type { Reporter } from '../reporter.js'
+import { CheckpointFile } from './checkpoint.js'
+import { evaluate } from './evaluate.js'
+import { MeshHosts } from './mesh-hosts.js'
+import { isFolder, modelInFolder, modelInMesh, type ModelSource } from './model-source.js'
+import type { TrainOptions } from './options.js'
+import { outcomeOf, writeOutcome } from './outcome.js'
+import { OwnHost } from './own-host.js'
+import { createLearner, planOf, runId } from './plan.js'
+import { settle } from './settle.js'
+import { standingIn } from './standing.js'
+import type { StepRunner } from './step-runner.js'
+import { speed, Training } from './training.js'
+import { readTrainingData } from './training-data.js'
+
+/** What a trainer has done. */
+export interface TrainReport {
+  /** Id of the job. */
+  readonly job: string
+  readonly name: string
+  readonly mode: Mode
+  /** Id of the base model. */
+  readonly model: string
+  /** What computes the fits, and where host and trainer are one process the passes too. */
+  readonly engine: string
+  /** Null where there is no network. */
+  readonly peer: string | null
+  readonly steps: number
+  /** One a step, in nats per token, taken before that step's fit. */
+  readonly losses: readonly number[]
+  /** That counted in the losses. */
+  readonly tokens: number
+  readonly tokensPerSecond: number
+  /** Losses on what is never trained on; null where nothing is held out. */
+  readonly heldOut: { readonly base: number | null, readonly adapted: number | null }
+  readonly bytes: TrafficReport
+  /** Names α·ΔW as this member has it in the end. */
+  readonly deltaHash: string
+  readonly members: ReadonlyArray<{ readonly peer: string, readonly round: number, readonly tokens: number }>
+  /** The folder that the adapter was written to. */
+  readonly adapter: string
+}
+
+export interface TrainContext {
+  /** Where checkpoints are kept, and adapters unless told otherwise. */
+  readonly folder: string
+  readonly engine: string
+  readonly reporter: Reporter
+  readonly signal: AbortSignal
+}
+
+/** Where a job is trained. */
+interface Place {
+  readonly source: ModelSource
+  readonly jobs: Jobs
+  readonly runner: (joined: JoinedJob) => StepRunner
+  readonly peer: string | null
+  readonly bytes: () => TrafficReport
+  /** Whether the same command again shall find the job done, and not begin anew. */
+  readonly lasting: boolean
+}
+
+/** How often a host is asked again that does not have all contributions yet, in milliseconds. */
+const STATE_INTERVAL = 500
+
+/**
+ * Host and trainer in this process, without a network.
+ *
+ * @throws what `BaseModel.load` and `Training.run` throw
+ */
+export async function trainLocally (options: TrainOptions, context: TrainContext): Promise<TrainReport> {
+  if (!await isFolder(options.model)) throw new InvalidOptionError(`${options.model} is not a folder; --local needs the base model's folder`)
+  const model = await BaseModel.load(options.model)
+  try {
+    const unlimited = { rows: Number.MAX_SAFE_INTEGER, tokens: Number.MAX_SAFE_INTEGER, rank: Number.MAX_SAFE_INTEGER }
+    const jobs = new Jobs({ identity: await generateKeyPair('Ed25519'), store: new BlobStore(), log: error => context.reporter.log(String(error)) })
+    const host = new Host({ model, jobs, limits: unlimited })
+    return await trainAt({
+      source: { info: model, tokenizer: async () => await loadTokenizer(options.model) },
+      jobs,
+      runner: joined => new OwnHost(host, peerIdFromString(jobs.peer), joined, options.wire),
+      peer: null,
+      bytes: () => ({}),
+      lasting: false
+    }, options, context)
+  } finally {
+    model.dispose()
+  }
+}
+
+/**
+ * At a host of the mesh, or at the node's own where it serves the wanted model.
+ *
+ * @throws {NoHostError} if there is none; what `Training.run` throws
+ */
+export async function trainInMesh (node: ColaNode, options: TrainOptions, context: TrainContext, own?: Host): Promise<TrainReport> {
+  const { reporter, signal } = context
+  const patience = options.patience * 1000
+  const source = await isFolder(options.model)
+    ? await modelInFolder(options.model)
+    : await modelInMesh(node, options.model, patience, signal)
+  return await trainAt({
+    source,
+    jobs: node.jobs,
+    runner: joined => own?.model.id === source.info.id
+      ? new OwnHost(own, node.mesh.peerId, joined, options.wire)
+      : new MeshHosts({ node, joined, wire: options.wire, patience, reporter }),
+    peer: node.mesh.peerId.toString(),
+    bytes: () => node.traffic.report(),
+    lasting: true
+  }, options, context)
+}
+
+async function trainAt (place: Place, options: TrainOptions, context: TrainContext): Promise<TrainReport> {
+  const { reporter, signal, folder } = context
+  const { source: { info }, jobs } = place
+  const plan = await planOf(options, info)
+  const data = await readTrainingData(options, place.source, reporter, signal)
+  const joined = jobs.join(plan.job, plan.sites)
+  const run = runId(options, plan, data.fingerprint)
+  const checkpoint = new CheckpointFile(join(folder, 'checkpoints', `${place.lasting ? joined.id : run}.safetensors`), run)
+  const saved = await checkpoint.load()
+  const learner = createLearner(options, { ...plan, start: saved?.adapter ?? plan.start })
+  try {
+    if (saved !== undefined) learner.restore(saved.learner)
+    const runner = place.runner(joined)
+    const standing = await standingIn(joined, learner)
+    const training = new Training({ joined, runner, learner, standing, data, checkpoint, steps: options.steps, reporter },
+      saved?.progress ?? { step: 0, tokens: 0, losses: [], milliseconds: 0, baseLoss: null })
+    const { step } = training.progress
+    if (step > 0) reporter.log(step < options.steps ? `resuming job ${options.job} after step ${step}` : `job ${options.job} is done; to train anew, give another --job or other settings`)
+    await runner.open(signal)
+    await takeBaseLoss(training, runner, data.heldOut, context)
+    if (saved !== undefined || plan.start !== undefined || joined.members.heardOf(joined.peer) !== undefined) await training.contribute(step === options.steps)
+    await training.run(signal)
+    if (plan.job.mode !== 'alone') await settle(joined, { expected: options.members, patience: options.patience * 1000, reporter }, signal)
+    const adapted = await takeAdaptedLoss(training, runner, joined, data.heldOut, options.patience * 1000, context)
+    const outcome = outcomeOf(joined)
+    const out = options.out ?? join(folder, 'adapters', options.job)
+    await writeOutcome(out, outcome, info)
+    if (!place.lasting) await checkpoint.remove()
+    return reportOf(place, context, joined, training, { adapted, deltaHash: outcome.deltaHash, adapter: out })
+  } finally {
+    learner.dispose()
+  }
+}
+
+async function takeBaseLoss (training: Training, runner: StepRunner, batches: Parameters<typeof evaluate>[1], { reporter, signal }: TrainContext): Promise<void> {
+  if (training.progress.baseLoss !== null) return
+  const onProgress = (done: number, total: number): void => reporter.progress('base model on held-out data', done, total)
+  const base = await evaluate(runner, batches, { adapted: false, contribution: null, onProgress }, signal)
+  if (base !== undefined) training.baseLoss = base.loss
+}
+
+/** At the state that this member has: a host may have to hear of the last contributions first. */
+async function takeAdaptedLoss (
+  training: Training, runner: StepRunner, joined: JoinedJob, batches: Parameters<typeof evaluate>[1], patience: number, { reporter, signal }: TrainContext
+): Promise<number | null> {
+  if (batches.length === 0) return null
+  const { members, job } = joined
+  const onProgress = (done: number, total: number): void => reporter.progress('adapted model on held-out data', done, total)
+  const begun = Date.now()
+  for (;;) {
+    const { contribution } = training
+    const expected = job.mode === 'alone' ? contribution?.manifest.id : members.stateId()
+    const result = await evaluate(runner, batches, { adapted: true, contribution, onProgress }, signal)
+    if (result !== undefined && result.version === expected) return result.loss
+    if (Date.now() - begun > patience) throw new ProtocolError('the host does not come to the state that this member has')
+    await joined.announce(members.held.map(({ record }) => record))
+    await delay(STATE_INTERVAL, undefined, { signal })
+  }
+}
+
+function reportOf (
+  { source: { info }, peer, bytes }: Place, { engine }: TrainContext, { id, job, members }: JoinedJob, { progress }: Training,
+  { adapted, deltaHash, adapter }: { readonly adapted: number | null, readonly deltaHash: string, readonly adapter: string }
+): TrainReport {
+  return {
+    job: id,
+    name: job.name,
+    mode: job.mode,
+    model: info.id,
+    engine,
+    peer,
+    steps: progress.step,
+    losses: progress.losses,
+    tokens: progress.tokens,
+    tokensPerSecond: speed(progress),
+    heldOut: { base: progress.baseLoss, adapted },
+    bytes: bytes(),
+    deltaHash,
+    members: members.held.map(({ peer, round, tokens }) => ({ peer, round, tokens })),
+    adapter
+  }
+}
