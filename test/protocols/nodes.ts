@@ -46,6 +46,15 @@ export async function answerWith (node: Mesh, protocol: string, answers: (reques
   })
 }
 
+/** How the other side ends a stream on which it is sent a request, which may be anything. */
+export async function endOf (from: Mesh, to: Mesh, protocol: string, request: Uint8Array): Promise<string> {
+  const stream = await from.dialProtocol(to.peerId, protocol)
+  const closed = pEvent(stream, 'close', { signal: soon() })
+  await lpStream(stream).write(request)
+  await closed
+  return stream.status
+}
+
 /** The error that a promise ends with. */
 export async function failureOf (promise: Promise<unknown>): Promise<Error> {
   return await promise.then(

@@ -1,5 +1,5 @@
 import type { PrivateKey } from '@libp2p/interface'
-import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
+import { peerIdFromPrivateKey, peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id'
 import { z } from 'zod'
 import { bytesSchema, countSchema, encodeMessage, hashSchema, manifestSchema, peerSchema } from '../message.js'
 
@@ -31,11 +31,15 @@ export async function signRecord (privateKey: PrivateKey, fields: RecordFields):
   return { ...record, signature: await privateKey.sign(signed(record)) }
 }
 
-/** Whether the record is from the peer that it names. That peer's id must carry its key, as those of Ed25519 keys do. */
+/**
+ * Whether the record is from the peer that it names. That peer's id must carry its key, as those of Ed25519 keys do, and
+ * be written as libp2p writes it: under a second name one peer would count twice.
+ */
 export async function verifyRecord (record: ContributionRecord): Promise<boolean> {
   try {
     const { publicKey } = peerIdFromString(record.peer)
-    return await publicKey?.verify(signed(record), record.signature) ?? false
+    if (publicKey === undefined || peerIdFromPublicKey(publicKey).toString() !== record.peer) return false
+    return await publicKey.verify(signed(record), record.signature)
   } catch {
     return false
   }
