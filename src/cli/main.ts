@@ -3,5 +3,7 @@ import './stdout.js'
 import { run } from './run.js'
 
 process.exit(await run(process.argv.slice(2), {
+  host: async () => (await import('./host.js')).host,
+  train: async () => (await import('./train.js')).train,
   step: async () => (await import('./step.js')).step
 }))

@@ -8,3 +8,6 @@ export function packageVersion (): string {
   const { version } = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'package.json'), 'utf8')) as { version: string }
   return version
 }
+
+/** The folder of the base model that comes with colanet. */
+export const EMBEDDED_MODEL = join(PACKAGE_ROOT, 'models', 'tiny')

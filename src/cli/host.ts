@@ -1,0 +1,53 @@
+import { BACKENDS, startBackend } from '../engine/backend.js'
+import { DEFAULT_LIMITS, Host } from '../node/host/host.js'
+import { lend } from '../node/host/lend.js'
+import { ColaNode } from '../node/node.js'
+import { BaseModel } from '../model/base-model.js'
+import { defineCommand } from './command.js'
+import { addressLines, meshInit, NETWORK_OPTIONS } from './network.js'
+import { EMBEDDED_MODEL } from './package-root.js'
+import { untilAborted, watchHost } from './watch-host.js'
+
+/** Lends a base model until it is told to stop. */
+export const host = defineCommand({
+  command: 'host',
+  describe: 'Lends a base model\'s forward and backward pass to the mesh',
+  options: {
+    model: { type: 'string', describe: 'Hugging Face folder with config.json, safetensors and tokenizer.json (default: the small model that comes with colanet)' },
+    folder: { type: 'string', default: '.colanet/host', describe: 'where the node keeps its identity' },
+    ...NETWORK_OPTIONS,
+    maxRows: { type: 'integer', min: 1, default: DEFAULT_LIMITS.rows, describe: 'rows accepted in a batch' },
+    maxTokens: { type: 'integer', min: 1, default: DEFAULT_LIMITS.tokens, describe: 'tokens accepted in a batch' },
+    maxRank: { type: 'integer', min: 1, default: DEFAULT_LIMITS.rank, describe: 'rank accepted of a low-rank auxiliary' },
+    backend: { type: 'choice', choices: ['auto', ...BACKENDS], default: 'auto', describe: 'what computes' }
+  },
+  examples: [
+    ['host', 'lends the small model that comes with colanet'],
+    ['host --model ~/models/gpt2 --listen /ip4/0.0.0.0/tcp/4001', 'lends GPT-2 on a port of your choice']
+  ],
+  handler: async ({ model: folder = EMBEDDED_MODEL, maxRows, maxTokens, maxRank, backend, folder: nodeFolder, ...network }, { signal, report, log }) => {
+    const engine = await startBackend(backend)
+    log(`computes on ${engine.description}`)
+    const model = await BaseModel.load(folder)
+    signal.throwIfAborted()
+    const node = await ColaNode.start({ folder: nodeFolder, ...meshInit(network) })
+    try {
+      const lender = new Host({ model, jobs: node.jobs, limits: { rows: maxRows, tokens: maxTokens, rank: maxRank } })
+      const stop = await lend(node, { host: lender, folder, engine: engine.description })
+      log(`hosting ${model.name}, model ${model.id}`)
+      log(['peer', node.mesh.peerId.toString(), 'listens on', ...addressLines(node.mesh.getMultiaddrs())].join(' '))
+      log('Ctrl+C stops it')
+      const unwatch = watchHost(lender, log)
+      await untilAborted(signal)
+      unwatch()
+      await stop()
+      const { steps, tokensPerSecond } = lender
+      await report({
+        peer: node.mesh.peerId.toString(), model: model.id, name: model.name, engine: engine.name, steps, tokensPerSecond, bytes: node.traffic.report()
+      }, `${steps} training steps served, ${tokensPerSecond.toFixed(0)} tokens/s`)
+    } finally {
+      await node.stop()
+      model.dispose()
+    }
+  }
+})

@@ -1,0 +1,25 @@
+import type { ColaNodeInit } from '../node/node.js'
+import type { Options, Values } from './options.js'
+
+/** Options of every command that joins the mesh. */
+export const NETWORK_OPTIONS = {
+  listen: { type: 'list', describe: 'multiaddrs to listen on (default: every address of this machine, on a free TCP port)' },
+  bootstrap: { type: 'list', describe: 'multiaddrs of peers to stay connected to, such as /ip4/192.168.1.2/tcp/4001/p2p/12D3KooW…' },
+  mdns: { type: 'boolean', default: true, describe: 'look for peers on the local network' },
+  localDiscovery: { type: 'string', describe: 'folder through which nodes on this machine find each other, or none (default: one of the user\'s among the temporary files)' }
+} as const satisfies Options
+
+/** How a node starts that was asked for so. */
+export function meshInit ({ listen, bootstrap, mdns, localDiscovery }: Values<typeof NETWORK_OPTIONS>): Omit<ColaNodeInit, 'folder'> {
+  return {
+    mdns,
+    ...(listen === undefined ? {} : { listen }),
+    ...(bootstrap === undefined ? {} : { bootstrap }),
+    ...(localDiscovery === undefined ? {} : { localFolder: localDiscovery === 'none' ? false : localDiscovery })
+  }
+}
+
+/** Addresses that another machine, or at least another process, can be given. */
+export function addressLines (addresses: ReadonlyArray<{ toString (): string }>): string[] {
+  return addresses.map(address => `  ${address.toString()}`)
+}

@@ -1,0 +1,93 @@
+import { BACKENDS, startBackend } from '../engine/backend.js'
+import { OPTIMIZERS } from '../gl/optimizer.js'
+import { SCHEDULES } from '../gl/schedule.js'
+import { ColaNode } from '../node/node.js'
+import { parseTrainOptions } from '../node/trainer/options.js'
+import { type TrainContext, trainInMesh, trainLocally, type TrainReport } from '../node/trainer/train.js'
+import { AUXILIARY_KINDS, MODES, WIRE_DTYPES } from '../types.js'
+import { defineCommand } from './command.js'
+import { meshInit, NETWORK_OPTIONS } from './network.js'
+import { EMBEDDED_MODEL } from './package-root.js'
+import { terminalReporter } from './reporter.js'
+
+const LOCAL_FOLDER = '.colanet/local'
+const MESH_FOLDER = '.colanet/train'
+
+/** Trains an adapter on the user's own data, at a host of the mesh or in this process. */
+export const train = defineCommand({
+  command: 'train',
+  describe: 'Trains an adapter on your own data, at a host of the mesh; the same command again resumes it',
+  options: {
+    model: { type: 'string', describe: 'the base model: its folder, or the id or name of one that a host offers (default: the small one that comes with colanet)' },
+    data: { type: 'files', describe: '.txt, .md or .jsonl files (text, or prompt and completion), or folders of them' },
+    batch: { type: 'string', describe: 'in place of --data: safetensors with one fixed batch for every step (input_ids, attention_mask, labels)' },
+    local: { type: 'boolean', describe: 'host and trainer in this one process, without a network' },
+    job: { type: 'string', default: 'default', describe: 'name of the job, by which its members find each other' },
+    mode: { type: 'choice', choices: MODES, default: 'alone', describe: 'an adapter of your own, everyone\'s own averaged into one, or one that all move' },
+    members: { type: 'integer', min: 1, default: 1, describe: 'trainers expected in the job: the last contribution of each is waited for' },
+    sites: { type: 'list', describe: 'modules to adapt, by full name or by what it ends with, such as c_attn (default: the usual ones of the model)' },
+    aux: { type: 'choice', choices: AUXILIARY_KINDS, describe: 'kind of the auxiliaries (default: low-rank, which is LoRA)' },
+    rank: { type: 'integer', min: 1, describe: 'rank of low-rank auxiliaries (default: 8)' },
+    alpha: { type: 'number', above: 0, describe: 'PEFT\'s lora_alpha: outputs are scaled by alpha / rank (default: the rank)' },
+    optimizer: { type: 'choice', choices: OPTIMIZERS, default: 'adamw', describe: 'how auxiliaries are fitted' },
+    lr: { type: 'number', above: 0, describe: 'peak learning rate (default: 3e-4 for adamw, 3e-2 for sgd)' },
+    weightDecay: { type: 'number', min: 0, default: 5e-4, describe: 'weight decay' },
+    schedule: { type: 'choice', choices: SCHEDULES, default: 'linear', describe: 'how the learning rate goes, counted in fits' },
+    warmup: { type: 'number', min: 0, max: 1, describe: 'share of the fits in which the rate rises (default: 0.05 for linear, else 0)' },
+    maxGradNorm: { type: 'number', above: 0, describe: 'global norm that gradients are clipped to (default: not clipped)' },
+    interval: { type: 'integer', min: 1, default: 1, describe: 'batches gathered before a fit' },
+    batchSize: { type: 'integer', min: 1, default: 8, describe: 'rows in a batch' },
+    length: { type: 'integer', min: 2, describe: 'tokens in a row (default: 128, or what the model takes)' },
+    steps: { type: 'integer', min: 1, default: 100, describe: 'batches in all' },
+    seed: { type: 'integer', min: 0, max: 2 ** 32 - 1, default: 0, describe: 'decides the start of the auxiliaries and the order of the data' },
+    heldOut: { type: 'number', min: 0, max: 0.9, default: 0.1, describe: 'share of the data that is never trained on' },
+    heldOutRows: { type: 'integer', min: 1, default: 32, describe: 'the most held-out rows on which the loss is taken' },
+    adapter: { type: 'string', describe: 'PEFT adapter folder to start from' },
+    out: { type: 'string', describe: 'folder to write the adapter to, in PEFT\'s format (default: adapters/<job> in --folder)' },
+    wire: { type: 'choice', choices: WIRE_DTYPES, default: 'f32', describe: 'how x and ∇ĥ cross the wire' },
+    patience: { type: 'number', above: 0, default: 60, describe: 'how long to wait for a host, or for a member that says nothing, in seconds' },
+    folder: { type: 'string', describe: `where the node keeps its identity and checkpoints (default: ${MESH_FOLDER}, with --local ${LOCAL_FOLDER})` },
+    ...NETWORK_OPTIONS,
+    backend: { type: 'choice', choices: ['auto', ...BACKENDS], default: 'auto', describe: 'what computes' }
+  },
+  examples: [
+    ['train --data notes.txt', 'at whichever host offers the small model that comes with colanet'],
+    ['train --model 3f2a9c41 --data docs/ --mode collaboration --job our-docs', 'together with everyone in that job'],
+    ['train --local --model models/tiny --data notes.txt', 'without a network']
+  ],
+  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, listen, bootstrap, mdns, localDiscovery, ...given }, { signal, progress, report, log }) => {
+    const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+    const options = parseTrainOptions({ ...defined, model } as Parameters<typeof parseTrainOptions>[0])
+    const engine = await startBackend(backend)
+    log(`computes on ${engine.description}`)
+    const reporter = terminalReporter({ progress, log })
+    const context: TrainContext = { folder, engine: engine.name, reporter, signal }
+    try {
+      if (local) {
+        const done = await trainLocally(options, context)
+        await report(done, summary(done))
+        return
+      }
+      const node = await ColaNode.start({ folder, ...meshInit({ listen, bootstrap, mdns, localDiscovery }) })
+      try {
+        const done = await trainInMesh(node, options, context)
+        await report(done, summary(done))
+      } finally {
+        await node.stop()
+      }
+    } finally {
+      reporter.end()
+    }
+  }
+})
+
+function summary ({ name, mode, steps, losses, tokensPerSecond, heldOut, deltaHash, members, adapter }: TrainReport): string {
+  const loss = (value: number | null | undefined): string => value?.toFixed(4) ?? 'none'
+  return [
+    `job ${name} (${mode}), ${steps} steps, ${tokensPerSecond.toFixed(0)} tokens/s, ${members.length} members`,
+    `training loss ${loss(losses[0])} → ${loss(losses.at(-1))}`,
+    `held-out loss ${loss(heldOut.base)} (base) → ${loss(heldOut.adapted)} (adapted)`,
+    `ΔW ${deltaHash}`,
+    `adapter ${adapter}`
+  ].join('\n')
+}
