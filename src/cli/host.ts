@@ -4,7 +4,7 @@ import { lend } from '../node/host/lend.js'
 import { ColaNode } from '../node/node.js'
 import { BaseModel } from '../model/base-model.js'
 import { defineCommand } from './command.js'
-import { addressLines, meshInit, NETWORK_OPTIONS } from './network.js'
+import { describePeer, meshInit, NETWORK_OPTIONS } from './network.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { untilAborted, watchHost } from './watch-host.js'
 
@@ -35,7 +35,7 @@ export const host = defineCommand({
       const lender = new Host({ model, jobs: node.jobs, limits: { rows: maxRows, tokens: maxTokens, rank: maxRank } })
       const stop = await lend(node, { host: lender, folder, engine: engine.description })
       log(`hosting ${model.name}, model ${model.id}`)
-      log(['peer', node.mesh.peerId.toString(), 'listens on', ...addressLines(node.mesh.getMultiaddrs())].join(' '))
+      describePeer(node, log)
       log('Ctrl+C stops it')
       const unwatch = watchHost(lender, log)
       await untilAborted(signal)

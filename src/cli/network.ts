@@ -1,4 +1,4 @@
-import type { ColaNodeInit } from '../node/node.js'
+import type { ColaNode, ColaNodeInit } from '../node/node.js'
 import type { Options, Values } from './options.js'
 
 /** Options of every command that joins the mesh. */
@@ -19,7 +19,8 @@ export function meshInit ({ listen, bootstrap, mdns, localDiscovery }: Values<ty
   }
 }
 
-/** Addresses that another machine, or at least another process, can be given. */
-export function addressLines (addresses: ReadonlyArray<{ toString (): string }>): string[] {
-  return addresses.map(address => `  ${address.toString()}`)
+/** Tells under which id and addresses others reach the node. */
+export function describePeer ({ mesh }: Pick<ColaNode, 'mesh'>, log: (line: string) => void): void {
+  log(`peer ${mesh.peerId.toString()} listens on`)
+  for (const address of mesh.getMultiaddrs()) log(`  ${address.toString()}`)
 }

@@ -57,7 +57,7 @@ export const train = defineCommand({
   ],
   handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, listen, bootstrap, mdns, localDiscovery, ...given }, { signal, progress, report, log }) => {
     const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
-    const options = parseTrainOptions({ ...defined, model } as Parameters<typeof parseTrainOptions>[0])
+    const options = parseTrainOptions({ ...defined, model })
     const engine = await startBackend(backend)
     log(`computes on ${engine.description}`)
     const reporter = terminalReporter({ progress, log })

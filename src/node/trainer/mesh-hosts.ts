@@ -61,11 +61,11 @@ export class MeshHosts implements StepRunner {
     return result
   }
 
-  async recover (error: unknown, signal: AbortSignal): Promise<void> {
-    if (FINAL.includes((error as Error).name) || this.#current === undefined) throw error
+  async recover (error: Error, signal: AbortSignal): Promise<void> {
+    if (FINAL.includes(error.name) || this.#current === undefined) throw error
     const { peer } = this.#current
     this.#current = undefined
-    if ((error as Error).name !== errors.UnknownJobError.name) this.#pass(peer.toString(), error as Error) // it was restarted: open again
+    if (error.name !== errors.UnknownJobError.name) this.#pass(peer.toString(), error) // it was restarted: open again
     this.#current = await this.#connect(signal)
   }
 
@@ -98,7 +98,7 @@ export class MeshHosts implements StepRunner {
   async #next (signal: AbortSignal): Promise<PeerId> {
     const { node, joined: { job: { model } } } = this.#init
     const search = new AbortController()
-    void this.#ask(model, AbortSignal.any([signal, search.signal]))
+    this.#ask(model, AbortSignal.any([signal, search.signal])).catch(() => {}) // it ends with its signal
     try {
       for (;;) {
         signal.throwIfAborted()
@@ -114,9 +114,8 @@ export class MeshHosts implements StepRunner {
 
   /** Has the DHT asked, beside what is gossiped. */
   async #ask (model: string, signal: AbortSignal): Promise<void> {
-    try {
-      for await (const advert of this.#init.node.adverts.find(model, { signal })) this.#init.node.log(`host ${advert.peer}`)
-    } catch { /* the search is over */ }
+    const { adverts, log } = this.#init.node
+    for await (const { peer } of adverts.find(model, { signal })) log(`heard of host ${peer}`)
   }
 
   #pass (peer: string, error: Error): void {

@@ -36,9 +36,10 @@ export async function modelInMesh (node: ColaNode, wanted: string, patience: num
   const deadline = new Deadline(patience, `a host of ${wanted}`, signal)
   try {
     const found = wanted.length === 64 ? wanted : ({ model, name }: Advert) => name === wanted || (wanted.length >= MIN_ID_DIGITS && model.startsWith(wanted))
-    for await (const advert of node.adverts.find(found, { signal: deadline.signal })) {
-      return { info: { ...advert, id: advert.model }, tokenizer: async () => await pullTokenizer(node, advert, signal) }
-    }
+    const search = node.adverts.find(found, { signal: deadline.signal })
+    const { value: advert } = await search.next()
+    await search.return(undefined as never)
+    return { info: { ...advert, id: advert.model }, tokenizer: async () => await pullTokenizer(node, advert, signal) }
   } catch (cause) {
     signal.throwIfAborted()
     const others = [...new Set(node.adverts.live().map(({ name, model }) => `${name} (${model.slice(0, MIN_ID_DIGITS)})`))].join(', ')
@@ -46,7 +47,6 @@ export async function modelInMesh (node: ColaNode, wanted: string, patience: num
   } finally {
     deadline.clear()
   }
-  throw new NoHostError(`no host of model ${wanted} was found`)
 }
 
 async function pullTokenizer (node: ColaNode, { peer, name, files }: Advert, signal: AbortSignal): Promise<Tokenizer> {

@@ -1,5 +1,5 @@
 import type { PeerId } from '@libp2p/interface'
-import type { SiteData, WireDtype } from '../../types.js'
+import type { WireDtype } from '../../types.js'
 import { decodeAdaptation, encodeAdaptation } from '../../tensor/adaptation.js'
 import type { Host } from '../host/host.js'
 import type { JoinedJob } from '../jobs.js'
@@ -28,14 +28,11 @@ export class OwnHost implements StepRunner {
     const { reply, data } = await this.#host.step(this.#peer, { ...step, job: this.#joined.id, wire: this.#wire }, signal)
     const { rows, length } = step.batch
     const sent = this.#wire === 'f32' || data.size === 0 ? data : decodeAdaptation(encodeAdaptation(data, this.#wire), this.#joined.sites, rows * length)
-    return { reply, data: given(sent) }
+    return { reply, data: sent }
   }
 
-  async recover (error: unknown): Promise<never> {
-    return await Promise.reject(error as Error)
+  /** There is no other host to go on at. */
+  async recover (error: Error): Promise<never> {
+    return await Promise.reject(error)
   }
-}
-
-async function * given (data: ReadonlyMap<string, SiteData>): AsyncGenerator<readonly [string, SiteData]> {
-  yield * data
 }

@@ -75,7 +75,7 @@ export class RemoteHost {
   async * #receive (step: Step, { version }: StepReply, announcements: Announcements, signal: AbortSignal): AsyncGenerator<readonly [string, SiteData]> {
     const missing = new Set(step.purpose === 'train' ? this.#joined.job.sites : [])
     const deadline = new Deadline(DATA_TIMEOUT, `adaptation data of ${this.peer.toString()}`, signal)
-    const stop = (): void => { void announcements.return?.() }
+    const stop = (): void => { announcements.return?.().catch(this.#node.log) }
     deadline.signal.addEventListener('abort', stop)
     try {
       while (missing.size > 0) {

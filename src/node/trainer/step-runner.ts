@@ -7,7 +7,7 @@ export type Step = Pick<StepRequest, 'step' | 'purpose' | 'adapted' | 'batch' | 
 export interface RunStep {
   readonly reply: StepReply
   /** x and ∇ĥ of each site of the job, in any order, as they come; nothing for an evaluation. */
-  readonly data: AsyncIterable<readonly [site: string, data: SiteData]>
+  readonly data: Iterable<readonly [site: string, data: SiteData]> | AsyncIterable<readonly [site: string, data: SiteData]>
 }
 
 /** Where the base model is run for a trainer: at some host of the mesh, or in this very process. */
@@ -23,7 +23,7 @@ export interface StepRunner {
    *
    * @throws the error, or the signal's reason, if it does not
    */
-  recover (error: unknown, signal: AbortSignal): Promise<void>
+  recover (error: Error, signal: AbortSignal): Promise<void>
 }
 
 /** Does something with a step's outcome, and again from the start if a host fails. */
@@ -33,7 +33,7 @@ export async function withRecovery<T> (runner: StepRunner, signal: AbortSignal, 
       return await attempt()
     } catch (error) {
       signal.throwIfAborted()
-      await runner.recover(error, signal)
+      await runner.recover(error as Error, signal)
     }
   }
 }

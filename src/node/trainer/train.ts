@@ -162,7 +162,7 @@ async function takeBaseLoss (training: Training, runner: StepRunner, batches: Pa
   if (training.progress.baseLoss !== null) return
   const onProgress = (done: number, total: number): void => reporter.progress('base model on held-out data', done, total)
   const base = await evaluate(runner, batches, { adapted: false, contribution: null, onProgress }, signal)
-  if (base !== undefined) training.baseLoss = base.loss
+  if (base !== undefined) training.noteBaseLoss(base.loss)
 }
 
 /** At the state that this member has: a host may have to hear of the last contributions first. */

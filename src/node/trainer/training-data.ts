@@ -39,12 +39,13 @@ export async function readTrainingData (options: TrainOptions, source: ModelSour
   }
   const { length = Math.min(LENGTH, info.positions), batchSize, seed } = options
   if (length > info.positions) throw new InvalidOptionError(`rows of ${length} tokens; ${info.name} has ${info.positions} positions, use --length ${info.positions} or less`)
-  const { encode, endOfText } = await source.tokenizer()
+  const tokenizer = await source.tokenizer()
+  const { endOfText } = tokenizer
   const { train, heldOut, truncated, documents } = await loadData({
     paths: options.data ?? [],
     heldOutShare: options.heldOut,
     length,
-    encode,
+    encode: text => tokenizer.encode(text),
     endOfText,
     signal,
     onProgress: (done, total) => reporter.progress('tokenising', done, total)

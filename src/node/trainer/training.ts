@@ -36,7 +36,7 @@ export class Training {
   get contribution (): ContributionRecord | null { return this.#contribution }
 
   /** Notes the base model's loss on what is held out. */
-  set baseLoss (baseLoss: number) {
+  noteBaseLoss (baseLoss: number): void {
     this.#progress = { ...this.#progress, baseLoss }
   }
 
