@@ -1,6 +1,6 @@
 import { InvalidAdapterError } from '../errors.js'
-import { decodeSafetensors, encodeSafetensors, floatTensor } from '../tensor/safetensors.js'
-import type { AdapterTensors, AuxiliarySpec, Site } from '../types.js'
+import { decodeSafetensors, encodeSafetensors } from '../tensor/safetensors.js'
+import type { AdapterTensors, AuxiliarySpec, FloatTensor, NamedTensors, Site } from '../types.js'
 import { parameterShapes } from './auxiliary.js'
 
 /** An adapter as one message: `<site>.<parameter>` as safetensors in float32. */
@@ -19,14 +19,19 @@ export function decodeAdapter (bytes: Uint8Array, spec: AuxiliarySpec, sites: re
   const { tensors } = decodeSafetensors(bytes)
   const adapter = new Map(sites.map(site => [site.name, new Map([...parameterShapes(spec, site)].map(([parameter, shape]) => {
     const name = `${site.name}.${parameter}`
-    const tensor = floatTensor(tensors, name)
-    if (tensor.shape.join() !== shape.join()) {
-      throw new InvalidAdapterError(`${name} is [${tensor.shape.join(', ')}], this job has [${shape.join(', ')}]`)
-    }
-    if (!tensor.values.every(Number.isFinite)) throw new InvalidAdapterError(`${name} holds values that are not finite`)
-    return [parameter, tensor]
+    return [parameter, parameterOf(tensors, name, shape)]
   }))]))
   const expected = [...adapter.values()].reduce((sum, own) => sum + own.size, 0)
   if (tensors.size !== expected) throw new InvalidAdapterError(`${tensors.size} tensors, this job's adapters have ${expected}`)
   return adapter
+}
+
+function parameterOf (tensors: NamedTensors, name: string, expected: readonly number[]): FloatTensor {
+  const { shape, values } = tensors.get(name) ?? {}
+  if (shape?.join() !== expected.join() || !(values instanceof Float32Array)) {
+    const found = shape === undefined ? 'missing' : `[${shape.join(', ')}]${values instanceof Float32Array ? '' : ' of integers'}`
+    throw new InvalidAdapterError(`${name} is ${found}, this job has [${expected.join(', ')}] of floats`)
+  }
+  if (!values.every(Number.isFinite)) throw new InvalidAdapterError(`${name} holds values that are not finite`)
+  return { shape, values }
 }

@@ -70,10 +70,14 @@ export class Auxiliary {
     return new Map(names.map((name, i) => [name, grads[i]]))
   }
 
+  /** Whether `assign` will take them. @throws {InvalidAdapterError} if they have other names or shapes */
+  check (tensors: AuxiliaryTensors): void {
+    checkTensors(tensors, this.#shapes(), this.site)
+  }
+
   /** Goes on from other values. @throws {InvalidAdapterError} if they have other names or shapes */
   assign (tensors: AuxiliaryTensors): void {
-    const shapes = new Map([...this.parameters].map(([name, variable]) => [name, variable.shape as [number, number]]))
-    const values = fromRest(tensors, shapes, this.site)
+    const values = fromRest(tensors, this.#shapes(), this.site)
     for (const [i, variable] of [...this.parameters.values()].entries()) variable.assign(values[i])
     tf.dispose(values)
   }
@@ -86,6 +90,10 @@ export class Auxiliary {
 
   dispose (): void {
     tf.dispose([...this.parameters.values()])
+  }
+
+  #shapes (): Map<string, [number, number]> {
+    return new Map([...this.parameters].map(([name, variable]) => [name, variable.shape as [number, number]]))
   }
 
   #values (): tf.Tensor2D[] {
@@ -114,11 +122,19 @@ function siteSeed (seed: number, site: string): number {
 }
 
 function fromRest (tensors: AuxiliaryTensors, shapes: ReadonlyMap<string, [number, number]>, site: Site): tf.Tensor2D[] {
+  checkTensors(tensors, shapes, site)
+  return [...shapes].map(([name, shape]) => tf.tensor2d(tensors.get(name)?.values.slice() ?? [], shape))
+}
+
+function checkTensors (tensors: AuxiliaryTensors, shapes: ReadonlyMap<string, [number, number]>, site: Site): void {
   for (const [name, shape] of shapes) {
     const found = tensors.get(name)
     if (found?.shape.join() !== shape.join()) {
       throw new InvalidAdapterError(`${site.name}.${name} is ${found === undefined ? 'missing' : `[${found.shape.join(', ')}]`}, it must be [${shape.join(', ')}]`)
     }
   }
-  return [...shapes].map(([name, shape]) => tf.tensor2d(tensors.get(name)?.values.slice() ?? [], shape))
+  const others = [...tensors.keys()].filter(name => !shapes.has(name))
+  if (others.length > 0) {
+    throw new InvalidAdapterError(`${site.name} has ${others.join(', ')}, this kind of auxiliary has ${[...shapes.keys()].join(', ')}`)
+  }
 }

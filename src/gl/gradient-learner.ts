@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs'
-import { InvalidTensorError, NonFiniteError, UnknownSiteError } from '../errors.js'
+import { InvalidAdapterError, InvalidTensorError, NonFiniteError, UnknownSiteError } from '../errors.js'
 import type { AdapterTensors, FloatTensor, NamedTensors, SiteData, TensorData } from '../types.js'
 import type { Auxiliary } from './auxiliary.js'
 import type { Optimizer } from './optimizer.js'
@@ -147,8 +147,11 @@ export class GradientLearner {
     return new Map(await Promise.all(entries))
   }
 
-  /** Goes on from other values of the auxiliaries. @throws {InvalidAdapterError} if they do not fit */
+  /** Goes on from other values of the auxiliaries. @throws {InvalidAdapterError} if they do not fit; nothing is changed then */
   assign (adapter: AdapterTensors): void {
+    const others = [...adapter.keys()].filter(site => !this.#auxiliaries.has(site))
+    if (others.length > 0) throw new InvalidAdapterError(`there is no auxiliary for ${others.join(', ')}; this job's sites: ${[...this.#auxiliaries.keys()].join(', ')}`)
+    for (const [site, auxiliary] of this.#auxiliaries) auxiliary.check(adapter.get(site) ?? new Map())
     for (const [site, auxiliary] of this.#auxiliaries) auxiliary.assign(adapter.get(site) ?? new Map())
   }
 
@@ -213,5 +216,6 @@ function checkSiteData (site: string, { x, gradient }: SiteData, inFeatures: num
     }
     if (!tensor.values.every(Number.isFinite)) throw new NonFiniteError(`${site}: ${name} holds values that are not finite`)
   }
+  if (rows(x) === 0) throw new InvalidTensorError(`${site}: there is no token`)
   if (rows(x) !== rows(gradient)) throw new InvalidTensorError(`${site}: x has ${rows(x)} tokens, its gradient ${rows(gradient)}`)
 }

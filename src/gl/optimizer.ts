@@ -52,7 +52,9 @@ export class Optimizer {
     this.dispose()
     this.#step = state.get(STEP)?.values[0] ?? 0
     for (const [name, tensor] of state) {
-      if (name !== STEP) this.#slots.set(name, tf.variable(tf.tensor((tensor as FloatTensor).values.slice(), [...tensor.shape])))
+      if (name === STEP) continue
+      const { shape, values } = tensor as FloatTensor
+      this.#slots.set(name, tf.tidy(() => tf.variable(tf.tensor(values.slice(), [...shape]))))
     }
   }
 

@@ -28,6 +28,12 @@ const adapterConfig = z.object({
   alpha_pattern: z.record(z.string(), z.number().positive()).nullish()
 })
 
+/** What `writeAdapter` leaves beside a linear auxiliary, as text. */
+const linearMark = z.object({
+  'colanet.rank': z.coerce.number().int().positive(),
+  'colanet.alpha': z.coerce.number().positive()
+})
+
 /**
  * Reads an adapter folder. A linear auxiliary is found by the mark that `writeAdapter` leaves in the file.
  *
@@ -47,9 +53,8 @@ export async function readAdapter (folder: string): Promise<Adapter> {
     }
     const alpha = config.lora_alpha * (config.use_rslora === true ? Math.sqrt(config.r) : 1)
     if (metadata['colanet.kind'] === 'linear') {
-      const rank = Number(metadata['colanet.rank'])
-      const scale = Number(metadata['colanet.alpha']) / rank
-      return { spec: { kind: 'linear', rank, alpha: scale * rank }, tensors: mapSites(sites, productOf) }
+      const { 'colanet.rank': rank, 'colanet.alpha': alpha } = linearMark.parse(metadata)
+      return { spec: { kind: 'linear', rank, alpha }, tensors: mapSites(sites, productOf) }
     }
     if (Object.keys({ ...config.rank_pattern, ...config.alpha_pattern }).length > 0) {
       throw new InvalidAdapterError('rank_pattern and alpha_pattern are not supported; every site must have the same rank and alpha')
@@ -75,6 +80,7 @@ export async function writeAdapter (
   const factors = spec.kind === 'linear' ? mapSites(tensors, factorsOf) : tensors
   const ranks = new Map([...factors].map(([site, factor]) => [site, factor.get('lora_A.weight')?.shape[0] ?? spec.rank]))
   const rank = spec.kind === 'linear' ? Math.max(...ranks.values()) : spec.rank
+  const alpha = rank === spec.rank ? spec.alpha : scale * rank // a quotient times its divisor need not be what it was
   const others = [...ranks].filter(([, own]) => own !== rank)
   const config = {
     peft_type: 'LORA',
@@ -82,7 +88,7 @@ export async function writeAdapter (
     base_model_name_or_path: baseModel,
     inference_mode: true,
     r: rank,
-    lora_alpha: scale * rank,
+    lora_alpha: alpha,
     rank_pattern: Object.fromEntries(others),
     alpha_pattern: Object.fromEntries(others.map(([site, own]) => [site, scale * own])),
     lora_dropout: 0,

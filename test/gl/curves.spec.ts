@@ -1,0 +1,82 @@
+import { join } from 'node:path'
+import * as tf from '@tensorflow/tfjs'
+import { expect } from 'chai'
+import { startBackend } from '../../src/engine/backend.js'
+import { Auxiliary } from '../../src/gl/auxiliary.js'
+import { GradientLearner } from '../../src/gl/gradient-learner.js'
+import { Optimizer, type OptimizerKind } from '../../src/gl/optimizer.js'
+import { readAdapter } from '../../src/gl/peft.js'
+import { createSchedule, type ScheduleKind } from '../../src/gl/schedule.js'
+import { BaseModel } from '../../src/model/base-model.js'
+import { selectSites } from '../../src/model/sites.js'
+import { floatTensor } from '../../src/tensor/safetensors.js'
+import { relativeError } from '../support/compare.js'
+import { FIXTURES, readBatch, readJson, readTensors } from '../support/fixtures.js'
+
+/** Twelve steps of PEFT's LoRA by back-propagation, see scripts/fixtures.py. */
+interface Curve {
+  readonly sites: readonly string[]
+  readonly optimizer: OptimizerKind
+  readonly lr: number
+  readonly weight_decay: number
+  readonly schedule: ScheduleKind
+  readonly losses: readonly number[]
+  readonly rates: readonly number[]
+  readonly norms: readonly number[]
+}
+
+describe('gl: Gradient Learning against PEFT', () => {
+  let model: BaseModel
+  before(async () => {
+    await startBackend()
+    model = await BaseModel.load(join(FIXTURES, 'gpt2-odd'))
+  })
+  after(() => model.dispose())
+
+  for (const name of ['adamw', 'adamw-both', 'sgd']) {
+    it(`follows PEFT's curve to PEFT's weights, ${name}`, async () => {
+      const curve = await readJson('peft', name, 'curve.json') as Curve
+      const { spec, tensors } = await readAdapter(join(FIXTURES, 'peft', name, 'start'))
+      const batch = await readBatch('gpt2-odd')
+      const sites = selectSites(model.sites, curve.sites)
+      expect([...tensors.keys()]).to.have.members(sites.map(site => site.name))
+
+      const before = tf.memory().numTensors
+      const auxiliaries = new Map(sites.map(site => [site.name, new Auxiliary(spec, site, { tensors: tensors.get(site.name)! })]))
+      const learner = new GradientLearner({
+        auxiliaries: [...auxiliaries.values()],
+        optimizer: new Optimizer(curve.optimizer, curve.weight_decay),
+        schedule: createSchedule({ kind: curve.schedule, rate: curve.lr, fits: curve.losses.length }),
+        interval: 1,
+        ...(curve.optimizer === 'sgd' ? { maxNorm: 1 } : {})
+      })
+      const [losses, rates, norms] = [[], [], []] as number[][]
+      for (let step = 0; step < curve.losses.length; step++) {
+        const { loss, data } = await model.pass(batch, { sites, adapt: (site, x) => auxiliaries.get(site.name)?.apply(x) })
+        for (const [site, own] of data) learner.gather(site, own)
+        learner.endBatch()
+        const fit = await learner.fit()
+        losses.push(loss)
+        rates.push(fit!.rate)
+        norms.push(fit!.norm)
+      }
+
+      for (const [i, loss] of curve.losses.entries()) {
+        expect(Math.abs(losses[i] - loss) / loss, `loss ${i}`).to.be.below(1e-5)
+        expect(Math.abs(norms[i] - curve.norms[i]) / curve.norms[i], `norm ${i}`).to.be.below(1e-5)
+        expect(rates[i], `rate ${i}`).to.be.closeTo(curve.rates[i], 1e-12)
+      }
+      const end = await readTensors('peft', name, 'end.safetensors')
+      const adapter = await learner.adapter()
+      expect(end.size).to.equal(2 * sites.length)
+      for (const [site, own] of adapter) {
+        for (const [parameter, { values }] of own) {
+          const expected = floatTensor(end, `${site}.${parameter}`).values
+          expect(relativeError(values, expected), `${site}.${parameter}`).to.be.below(1e-5)
+        }
+      }
+      learner.dispose()
+      expect(tf.memory().numTensors).to.equal(before)
+    })
+  }
+})
