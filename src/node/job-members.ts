@@ -6,10 +6,19 @@ import type { ContributionRecord } from '../protocols/contribution/index.js'
 import { Deadline } from '../protocols/deadline.js'
 import type { AdapterTensors, Site } from '../types.js'
 
-/** A trainer's contribution to a job: its signed record, and the auxiliary itself. */
-export interface Member extends Versioned {
+/** What was heard of a trainer's contribution to a job. */
+interface Heard extends Versioned {
   readonly record: ContributionRecord
+}
+
+/** A trainer's contribution to a job: its signed record, and the auxiliary itself. */
+export interface Member extends Heard {
   readonly adapter: AdapterTensors
+}
+
+/** A contribution, with what decides whether it stands beside its record. */
+export function memberOf (record: ContributionRecord, adapter: AdapterTensors): Member {
+  return { ...heardOf(record), adapter }
 }
 
 export interface JobMembersInit {
@@ -40,7 +49,7 @@ const PULL_TIMEOUT = 120_000
 export class JobMembers extends EventTarget {
   readonly #init: JobMembersInit
   /** The latest that was heard of. */
-  readonly #heard = new ContributionMap<ContributionRecord & Versioned>()
+  readonly #heard = new ContributionMap<Heard>()
   /** The latest that is here. */
   readonly #held = new ContributionMap<Member>()
   /** When there was last news of a peer, in milliseconds since 1970. */
@@ -58,12 +67,12 @@ export class JobMembers extends EventTarget {
   get held (): readonly Member[] { return [...this.#held] }
 
   /** The latest records of all peers that were heard of, whether or not their auxiliaries are here. */
-  get heard (): ReadonlyArray<ContributionRecord & Versioned> { return [...this.#heard] }
+  get heard (): readonly ContributionRecord[] { return [...this.#heard].map(({ record }) => record) }
 
   /** Names the state of those that count. */
   stateId (): string { return this.#held.stateId() }
 
-  heardOf (peer: string): ContributionRecord | undefined { return this.#heard.get(peer) }
+  heardOf (peer: string): ContributionRecord | undefined { return this.#heard.get(peer)?.record }
 
   /** Whether the latest that was heard of a peer counts. */
   holdsLatestOf (peer: string): boolean {
@@ -97,7 +106,7 @@ export class JobMembers extends EventTarget {
     const known = this.#held.get(record.peer)
     if (known !== undefined && known.round > record.round) return
     const adapter = await this.adapterOf(record, signal)
-    if (this.#held.add({ ...versioned(record), record, adapter })) this.dispatchEvent(new Event('change'))
+    if (this.#held.add(memberOf(record, adapter))) this.dispatchEvent(new Event('change'))
   }
 
   /** The auxiliary of a record, be it the latest of its peer or one of a few rounds ago. Throws as `fetch` does. */
@@ -112,7 +121,7 @@ export class JobMembers extends EventTarget {
   }
 
   #hear (record: ContributionRecord): void {
-    if (!this.#heard.add(versioned(record))) return
+    if (!this.#heard.add(heardOf(record))) return
     this.#newsAt.set(record.peer, Date.now())
     this.dispatchEvent(new Event('change'))
   }
@@ -134,7 +143,7 @@ export class JobMembers extends EventTarget {
     try {
       for (let latest = this.#heard.get(peer); latest !== undefined && !this.holdsLatestOf(peer); latest = this.#heard.get(peer)) {
         const deadline = new Deadline(PULL_TIMEOUT, `the contribution of ${peer}`)
-        await this.fetch(latest, deadline.signal).finally(() => deadline.clear())
+        await this.fetch(latest.record, deadline.signal).finally(() => deadline.clear())
       }
     } finally {
       this.#pulling.delete(peer)
@@ -142,8 +151,9 @@ export class JobMembers extends EventTarget {
   }
 }
 
-function versioned (record: ContributionRecord): ContributionRecord & Versioned {
-  return { ...record, id: record.manifest.id }
+function heardOf (record: ContributionRecord): Heard {
+  const { peer, round, tokens, manifest: { id } } = record
+  return { peer, round, tokens, id, record }
 }
 
 /** Whoever may hold a contribution: first who made it, then all whom this node is connected to. */

@@ -122,7 +122,7 @@ export class MeshHosts implements StepRunner {
     const count = (this.#failures.get(peer)?.count ?? 0) + 1
     const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (count - 1))
     this.#failures.set(peer, { count, until: Date.now() + pause, error })
-    this.#init.reporter.log(`host ${peer}: ${error.name}: ${error.message}; looking for another one`)
+    this.#init.reporter.log(`host ${peer}: ${error.name}: ${error.message.replace(/\s+/g, ' ')}; looking for another one`)
   }
 
   #noHost (): Error {

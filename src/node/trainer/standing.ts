@@ -6,7 +6,7 @@ import { verifyRecord } from '../../protocols/contribution/index.js'
 import type { StepReply } from '../../protocols/step/index.js'
 import type { AdapterTensors, FloatTensor } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
-import type { Member } from '../job-members.js'
+import { type Member, memberOf } from '../job-members.js'
 
 /** How what a trainer has learned stands to what its rows meet at the host, by the job's mode. */
 export interface Standing {
@@ -47,8 +47,7 @@ class JointStanding implements Standing {
     if (version === null) return // nobody has contributed yet: all are at the common start
     const state = new ContributionMap<Member>()
     for (const record of members) {
-      const adapter = await this.#joined.members.adapterOf(record, signal)
-      state.add({ ...record, id: record.manifest.id, record, adapter })
+      state.add(memberOf(record, await this.#joined.members.adapterOf(record, signal)))
     }
     if (state.stateId() !== version) throw new ProtocolError('the host names another state than that of the members that it lists')
     this.#met = meanOfParameters([...state])
