@@ -279,7 +279,7 @@ describe('gl: the learner', () => {
         const random = seeded(1)
         const wrong: ReadonlyArray<Partial<FloatTensor>> = [
           { shape: [] }, { shape: [values.length] }, { shape: [features, tokens] }, { shape: [tokens, features, 1] },
-          { shape: [tokens + 1, features] }, { shape: [tokens - 1, features] }, { shape: [2, tokens, features] },
+          { shape: [tokens + 1, features] }, { shape: [tokens - 1, features] }, { shape: [tokens, features + 1] }, { shape: [2, tokens, features] },
           { values: values.subarray(1) }, { values: new Float32Array(0) },
           uniform([tokens, features + 1], random), uniform([tokens, features - 1], random),
           uniform([tokens + 1, features], random), uniform([tokens - 1, features], random), uniform([0, features], random)
@@ -289,6 +289,15 @@ describe('gl: the learner', () => {
         })
       })
     }
+
+    it('one token without its axis', async () => {
+      const one = randomData(SITES, 1, seeded(1)).get(FIRST.name)!
+      await expectUnchanged(learner => {
+        for (const which of ['x', 'gradient'] as const) {
+          expectRefused(learner, FIRST.name, change(one, which, { shape: [one[which].values.length] }), 'InvalidTensorError', which)
+        }
+      })
+    })
 
     it('data of no token', async () => {
       await expectUnchanged(learner => {

@@ -18,9 +18,9 @@ const LONGEST_PATH = process.platform === 'darwin' ? 1023 : 4095
 
 const SPECS: readonly AuxiliarySpec[] = [
   { kind: 'low-rank', rank: 2, alpha: 4 },
-  { kind: 'low-rank', rank: 49, alpha: 5 }, // 5 / 49 · 49 is not 5 in floating point
+  { kind: 'low-rank', rank: 3, alpha: 0.9 }, // 0.9 / 3 · 3 is not 0.9 in floating point
   { kind: 'linear', rank: 1, alpha: 1 },
-  { kind: 'linear', rank: 49, alpha: 5 }
+  { kind: 'linear', rank: 3, alpha: 0.9 }
 ]
 
 const adapterOf = (spec: AuxiliarySpec): Adapter => ({ spec, tensors: randomAdapter(spec, SITES, seeded(1)) })
