@@ -29,6 +29,7 @@ export async function parse (args: readonly string[], commands: readonly Command
   let chosen: { command: Command, typed: Typed } | undefined
   let words: readonly string[] = []
   const parser = program()
+  addOptions(parser, COMMON)
   // Stands in where no command is named, or none that there is.
   parser.command({ command: '$0', describe: false, handler: ({ _ }) => { words = _.map(String) } })
   for (const command of commands) {
@@ -66,8 +67,13 @@ function program (): Argv {
 
 function describeCommand (argv: Argv, { command, describe, options, examples }: Command): Argv {
   argv.usage(`$0 ${command} [options]\n\n${describe}`).epilogue(EXIT_CODES_HELP)
-  const all: Options = { ...options, ...COMMON }
-  for (const [name, option] of Object.entries(all)) {
+  addOptions(argv, options)
+  for (const [call, effect] of examples) argv.example(`$0 ${call}`, effect)
+  return argv
+}
+
+function addOptions (argv: Argv, options: Options): void {
+  for (const [name, option] of Object.entries(options)) {
     argv.option(kebab(name), {
       describe: `${option.describe}${outline(option)}`,
       ...(option.default === undefined ? {} : { defaultDescription: String(option.default) }),
@@ -75,8 +81,6 @@ function describeCommand (argv: Argv, { command, describe, options, examples }: 
       ...(option.type === 'files' ? { array: true, string: true } : {})
     })
   }
-  for (const [call, effect] of examples) argv.example(`$0 ${call}`, effect)
-  return argv
 }
 
 async function output (parser: Argv, args: readonly string[]): Promise<string> {

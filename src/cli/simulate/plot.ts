@@ -5,7 +5,7 @@ import { SVGRenderer } from 'echarts/renderers'
 import type { Mode } from '../../types.js'
 
 /** Of the picture, in pixels. */
-const WIDTH = 1000
+const WIDTH = 1100
 const HEIGHT = 600
 
 /** Neighbours that a smoothed value is the mean of, on each side, as a share of all steps. */
@@ -31,7 +31,7 @@ export function plotLosses (curves: readonly Curve[]): string {
     type: 'line',
     ...(raw ? {} : { name: `${trainer}, ${mode}` }),
     data: (raw ? losses : smooth(losses)).map((loss, step) => [step + 1, loss]),
-    showSymbol: losses.length === 1,
+    symbol: losses.length === 1 ? 'circle' : 'none',
     silent: true,
     lineStyle: raw ? { width: 1, opacity: 0.2 } : { width: 2, type: LINES[mode] },
     color: COLOURS[trainers.indexOf(trainer) % COLOURS.length],
@@ -43,8 +43,8 @@ export function plotLosses (curves: readonly Curve[]): string {
       animation: false,
       backgroundColor: '#ffffff',
       title: { text: 'Training loss', left: 'center', top: 8 },
-      legend: { top: 40, left: 60, right: 30, itemWidth: 36 },
-      grid: { left: 70, right: 30, top: 110, bottom: 60 },
+      legend: { orient: 'vertical', left: WIDTH - 225, top: 'middle', itemWidth: 40, itemStyle: { opacity: 0 } },
+      grid: { left: 70, right: 240, top: 50, bottom: 60 },
       xAxis: { type: 'value', name: 'step', nameLocation: 'middle', nameGap: 32, min: 1, max: 'dataMax', minInterval: 1 },
       yAxis: { type: 'value', name: 'loss (nats per token)', nameLocation: 'middle', nameGap: 44, scale: true },
       series: [...curves.map(curve => line(curve, true)), ...curves.map(curve => line(curve, false))]

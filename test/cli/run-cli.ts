@@ -1,0 +1,42 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+const MAIN = join(ROOT, 'src', 'cli', 'main.ts')
+
+export interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Started {
+  readonly process: ChildProcessByStdio<null, Readable, Readable>
+  readonly ended: Promise<Ended>
+}
+
+/** Runs the real command line from its sources, in a process of its own. */
+export async function runCli (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  return await startCli(args, { env }).ended
+}
+
+export function startCli (args: readonly string[], { env = {}, main = MAIN }: { env?: NodeJS.ProcessEnv, main?: string } = {}): Started {
+  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], {
+    cwd: ROOT,
+    env: { ...process.env, DEBUG: '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc']
+  }) as ChildProcessByStdio<null, Readable, Readable>
+  const output = Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
+  return {
+    process: child,
+    ended: output.then(([stdout, stderr, [code]]) => ({ code: code as number | null, stdout, stderr }))
+  }
+}
+
+/** The name of the error in the one JSON object on standard output. */
+export function errorName (stdout: string): string {
+  return (JSON.parse(stdout) as { error: { name: string } }).error.name
+}
