@@ -31,7 +31,7 @@ export interface Command<O extends Options = Options> {
   handler (options: Values<O>, context: Context): Promise<void>
 }
 
-export type Example = readonly [call: string, effect: string]
+type Example = readonly [call: string, effect: string]
 
 /** What a command needs of the terminal it was started from. */
 export interface Context {

@@ -7,18 +7,18 @@ interface Described {
   readonly required?: true
 }
 
-export interface TextOption extends Described {
+interface TextOption extends Described {
   readonly type: 'string'
   readonly default?: string
 }
 
-export interface ChoiceOption extends Described {
+interface ChoiceOption extends Described {
   readonly type: 'choice'
   readonly choices: readonly string[]
   readonly default?: string
 }
 
-export interface NumberOption extends Described {
+interface NumberOption extends Described {
   readonly type: 'number' | 'integer'
   /** The least that is accepted. */
   readonly min?: number
@@ -30,7 +30,7 @@ export interface NumberOption extends Described {
 }
 
 /** `--mdns`, or `--no-mdns`. */
-export interface FlagOption extends Described {
+interface FlagOption extends Described {
   readonly type: 'boolean'
   /** @default false */
   readonly default?: boolean
@@ -40,7 +40,7 @@ export interface FlagOption extends Described {
  * `list`: words with commas between them, `--sites c_attn,c_proj`. `files`: words with spaces between them,
  * `--data a.txt b.txt`. Either may be given several times.
  */
-export interface ListOption extends Described {
+interface ListOption extends Described {
   readonly type: 'list' | 'files'
   readonly default?: readonly string[]
 }

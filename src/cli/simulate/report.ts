@@ -18,7 +18,7 @@ export const trainReport = z.looseObject({
 })
 
 export type TrainReport = z.infer<typeof trainReport>
-export type Bytes = z.infer<typeof traffic>
+type Bytes = z.infer<typeof traffic>
 
 /** What one trainer reached. Held-out losses are in nats a token; null where nothing was held out. */
 export interface Member {
