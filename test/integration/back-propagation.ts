@@ -1,0 +1,73 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as tf from '@tensorflow/tfjs'
+import { Auxiliary } from '../../src/gl/auxiliary.js'
+import { Gpt2, gpt2Config } from '../../src/model/gpt2.js'
+import { crossEntropy, shiftLabels } from '../../src/model/loss.js'
+import type { Tap } from '../../src/model/network.js'
+import { selectSites } from '../../src/model/sites.js'
+import { WeightFiles } from '../../src/model/weights.js'
+import type { AuxiliarySpec, Batch } from '../../src/types.js'
+
+export interface BackPropagationOptions {
+  readonly model: string
+  readonly auxiliary: AuxiliarySpec
+  readonly interval: number
+  readonly rate: number
+  readonly seed: number
+}
+
+/**
+ * Ordinary fine-tuning in one process: TensorFlow.js differentiates the whole adapted model with respect to the
+ * adapter's weights, and its own optimiser (SGD with Nesterov's momentum) moves them. Nothing of Gradient Learning is
+ * used but the adapter's start.
+ *
+ * @returns the loss of each batch, before what was learned from it
+ */
+export async function trainByBackPropagation (batches: readonly Batch[], options: BackPropagationOptions): Promise<number[]> {
+  const { model, auxiliary, interval, rate, seed } = options
+  const config = gpt2Config.parse(JSON.parse(await readFile(join(model, 'config.json'), 'utf8')))
+  const files = await WeightFiles.open(model)
+  const network = await Gpt2.load(config, files)
+  await files.close()
+  const sites = selectSites(network.info.sites, network.info.defaultSites)
+  const weights = new Map(sites.map(site => [site.name, [...new Auxiliary(auxiliary, site, { seed }).parameters.values()]]))
+  const alpha = auxiliary.alpha / auxiliary.rank
+  const optimizer = tf.train.momentum(rate, 0.9, true)
+
+  const adapt: Tap = (site, x, output) => {
+    const own = weights.get(site.name)
+    if (own === undefined) return output
+    const [first, second] = own as unknown as tf.Tensor2D[]
+    const inner = tf.matMul(x, first, false, true)
+    return tf.add(output, tf.mul(own.length === 1 ? inner : tf.matMul(inner, second, false, true), alpha))
+  }
+  const lossOf = (batch: Batch): () => tf.Scalar => {
+    const targets = shiftLabels(batch)
+    const [ids, shares] = [tf.tensor1d(targets.ids, 'int32'), tf.tensor1d(targets.weights)]
+    const tokens = { inputIds: tf.tensor2d(batch.inputIds, [batch.rows, batch.length], 'int32'), attentionBias: causalBias(batch) }
+    return () => crossEntropy(tf.reshape(network.logits(tokens, adapt), [-1, network.info.vocabSize]), ids, shares)
+  }
+
+  const losses: number[] = []
+  const variables = [...weights.values()].flat()
+  let sums: tf.NamedTensorMap = {}
+  for (const [i, batch] of batches.entries()) {
+    const { value, grads } = tf.variableGrads(lossOf(batch), variables)
+    losses.push((await value.data())[0])
+    sums = Object.fromEntries(Object.entries(grads).map(([name, grad]) => [name, name in sums ? tf.add(sums[name], grad) : grad]))
+    if ((i + 1) % interval === 0 || i + 1 === batches.length) {
+      optimizer.applyGradients(Object.entries(sums).map(([name, tensor]) => ({ name, tensor })))
+      sums = {}
+    }
+  }
+  network.dispose()
+  return losses
+}
+
+/** Each position sees itself and what is before it, but no padding. `[rows, 1, length, length]` */
+function causalBias ({ rows, length, attentionMask }: Batch): tf.Tensor4D {
+  const mask = tf.tensor(attentionMask, [rows, 1, 1, length], 'float32')
+  const seen = tf.mul(tf.linalg.bandPart(tf.ones([length, length]), -1, 0), mask)
+  return tf.mul(tf.sub(1, seen), -1e30)
+}
