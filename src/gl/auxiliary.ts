@@ -2,18 +2,9 @@ import { createHash } from 'node:crypto'
 import * as tf from '@tensorflow/tfjs'
 import { InvalidAdapterError, InvalidOptionError } from '../errors.js'
 import type { AuxiliaryKind, AuxiliarySpec, AuxiliaryTensors, Site } from '../types.js'
-import * as linear from './linear.js'
-import * as lowRank from './low-rank.js'
-
-/** What one kind of auxiliary is: the rest of this folder knows no kind by name. */
-export interface AuxiliaryDefinition {
-  /** Parameters under PEFT's names, with their shapes, in a fixed order. */
-  shapes (site: Site, rank: number): ReadonlyMap<string, [number, number]>
-  /** Start values, such that g gives 0. */
-  initial (site: Site, rank: number, seed: number): tf.Tensor2D[]
-  /** g_w(x) `[tokens, out]`, without α, for parameters in the order of `shapes`. Plain TensorFlow.js, differentiable. */
-  apply (x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D
-}
+import type { AuxiliaryDefinition } from './auxiliary-definition.js'
+import { linear } from './linear.js'
+import { lowRank } from './low-rank.js'
 
 const DEFINITIONS: Record<AuxiliaryKind, AuxiliaryDefinition> = { 'low-rank': lowRank, linear }
 

@@ -1,0 +1,12 @@
+import type * as tf from '@tensorflow/tfjs'
+import type { Site } from '../types.js'
+
+/** What one kind of auxiliary is: the rest of this folder knows no kind by name. */
+export interface AuxiliaryDefinition {
+  /** Parameters under PEFT's names, with their shapes, in a fixed order. */
+  shapes (site: Site, rank: number): ReadonlyMap<string, [number, number]>
+  /** Start values, such that g gives 0. */
+  initial (site: Site, rank: number, seed: number): tf.Tensor2D[]
+  /** g_w(x) `[tokens, out]`, without α, for parameters in the order of `shapes`. Plain TensorFlow.js, differentiable. */
+  apply (x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D
+}

@@ -1,0 +1,27 @@
+/**
+ * ColaNet in code: what the commands are made of.
+ *
+ * @example
+ * ```ts
+ * await startBackend()
+ * const node = await ColaNode.start({ folder: '.colanet/host' })
+ * const host = new Host({ model: await BaseModel.load(folder), jobs: node.jobs })
+ * const stop = await lend(node, { host, folder, engine: 'wasm' })
+ *
+ * const options = parseTrainOptions({ model: 'gpt2', data: ['notes.txt'] })
+ * const report = await trainInMesh(await ColaNode.start({ folder: '.colanet/train' }), options, context)
+ * ```
+ */
+export { BACKENDS, type Backend, type BackendChoice, type BackendName, startBackend } from './engine/backend.js'
+export * as errors from './errors.js'
+export { type Job, jobId } from './job.js'
+export { BaseModel, type ModelInfo } from './model/base-model.js'
+export { DEFAULT_LIMITS, Host, type HostInit, type HostLimits } from './node/host/host.js'
+export { lend, type LendInit } from './node/host/lend.js'
+export { InvalidIdentityError } from './node/identity.js'
+export { ColaNode, type ColaNodeInit } from './node/node.js'
+export type { JobsNetwork } from './node/jobs.js'
+export type { Reporter } from './node/reporter.js'
+export { parseTrainOptions, type TrainOptions } from './node/trainer/options.js'
+export { type TrainContext, trainInMesh, trainLocally, type TrainReport } from './node/trainer/train.js'
+export type * from './types.js'
