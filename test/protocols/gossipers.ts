@@ -33,18 +33,29 @@ export class Gossipers {
   }
 }
 
-/** Waits until what a node publishes on a topic goes to a peer. */
+/** Parts of gossipsub that its types leave out. */
+interface Inside {
+  readonly mesh: Map<string, Set<string>>
+  readonly streamsOutbound: Map<string, unknown>
+  getScore (peer: string): number
+}
+
+/** Waits until what a node publishes on a topic goes to a peer: it listens, and gossipsub has a stream to it. */
 export async function listening (pubsub: GossipSub, topic: string, peer: PeerId): Promise<void> {
   while (!pubsub.getSubscribers(topic).some(subscriber => subscriber.equals(peer))) await pEvent(pubsub, 'subscription-change', { signal: soon() })
+  while (!inside(pubsub).streamsOutbound.has(peer.toString())) await pEvent(pubsub, 'gossipsub:heartbeat', { signal: soon() })
 }
 
 /** Waits until what a node hears on a topic is passed on to a peer. */
 export async function relaying (pubsub: GossipSub, topic: string, peer: PeerId): Promise<void> {
-  const { mesh } = pubsub as GossipSub & { readonly mesh: Map<string, Set<string>> } // its types leave it out
-  while (mesh.get(topic)?.has(peer.toString()) !== true) await pEvent(pubsub, 'gossipsub:heartbeat', { signal: soon() })
+  while (inside(pubsub).mesh.get(topic)?.has(peer.toString()) !== true) await pEvent(pubsub, 'gossipsub:heartbeat', { signal: soon() })
 }
 
 /** What one makes of another's conduct; below -80 it is not listened to. */
 export function scoreOf (pubsub: GossipSub, peer: PeerId): number {
-  return (pubsub as GossipSub & { getScore: (peer: string) => number }).getScore(peer.toString()) // its types leave it out
+  return inside(pubsub).getScore(peer.toString())
+}
+
+function inside (pubsub: GossipSub): GossipSub & Inside {
+  return pubsub as GossipSub & Inside
 }
