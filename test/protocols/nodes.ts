@@ -28,7 +28,7 @@ export class Nodes {
 }
 
 /** Ends when both know of the connection: who dials knows of it first. */
-async function connect (from: Mesh, to: Mesh): Promise<void> {
+export async function connect (from: Mesh, to: Mesh): Promise<void> {
   const accepted = pEvent<'peer:connect', CustomEvent<PeerId>>(to, 'peer:connect', { filter: ({ detail }) => detail.equals(from.peerId), signal: soon() })
   await from.dial(to.getMultiaddrs())
   await accepted
