@@ -22,7 +22,7 @@ export const simulate = defineCommand({
     trainers: { type: 'integer', min: 1, max: KIND_NAMES.length, default: 3, describe: 'how many train, each on another kind of text' },
     mode: { type: 'choice', choices: ['all', ...MODES], default: 'all', describe: 'all is alone, then collaboration' },
     model: { type: 'string', describe: 'Hugging Face folder of the base model (default: the small one that comes with colanet)' },
-    steps: { type: 'integer', min: 1, default: 40, describe: 'batches of each trainer in each mode' },
+    steps: { type: 'integer', min: 1, default: 20, describe: 'batches of each trainer in each mode' },
     batchSize: { type: 'integer', min: 1, default: 4, describe: 'rows in a batch' },
     length: { type: 'integer', min: 2, default: 128, describe: 'tokens in a row' },
     lr: { type: 'number', above: 0, default: 1e-2, describe: 'peak learning rate' },

@@ -12,7 +12,7 @@ describe('colanet simulate', () => {
     const { code, stdout, stderr } = await runCli(['simulate', '--model', FIXTURES, '--trainers', '1', '--out', folder(), '--json'])
     expect(code, stderr).to.equal(2)
     expect(errorName(stdout)).to.equal('InvalidModelError')
-    expect(await readdir(join(folder(), 'data'))).to.deep.equal(['declarations.txt'])
+    expect(await readdir(join(folder(), 'data'))).to.deep.equal(['licences.txt'])
     expect(await readdir(folder())).to.not.include('report.json')
   })
 })

@@ -17,52 +17,54 @@ describe('gatherTexts', () => {
     }
   }
 
-  it('tells kinds apart by the names of files', async () => {
+  it('tells kinds apart by the names of files, and takes of package.json what it says of the package', async () => {
     await write({
-      'a/index.d.ts': long('types'),
       'a/index.ts': long('source'),
-      'a/README.md': long('readme'),
+      'a/lib.min.js': long('minified'),
       '@scope/b/LICENSE': long('licence'),
       '@scope/b/LICENCE-MIT.txt': long('another licence'),
-      '@scope/b/license.js': long('no licence')
+      '@scope/b/license.js': long('no licence'),
+      '@scope/b/package.json': JSON.stringify({ name: 'b', version: '1.0.0', description: long('described'), keywords: ['x', 'y'] }),
+      'broken/package.json': '{'
     })
     const texts = await gatherTexts(folder(), 3)
-    expect(texts.map(({ name }) => name)).to.deep.equal(['declarations', 'readmes', 'licences'])
-    expect(texts[0].text).to.equal(`${long('types')}\n`)
-    expect(texts[1].text).to.equal(`${long('readme')}\n`)
-    expect(texts[2].text).to.equal(`${long('another licence')}\n\n${long('licence')}\n`)
+    expect(texts.map(({ name }) => name)).to.deep.equal(['licences', 'descriptions', 'minified'])
+    expect(texts[0].text).to.equal(`${long('another licence')}\n\n${long('licence')}\n`)
+    expect(texts[1].text).to.equal(`b\n${long('described')}\nx, y\n`)
+    expect(texts[2].text).to.equal(`${long('minified')}\n`)
   })
 
   it('takes each text once, none that is not UTF-8, and no links', async () => {
     await write({
-      'a/index.d.ts': long('types'),
-      'b/index.d.ts': `${long('types')}\n\n`,
-      'c/index.d.ts': Uint8Array.of(0xff, 0xfe),
-      'd/index.d.ts': ''
+      'a/LICENSE': long('terms'),
+      'b/LICENSE': `${long('terms')}\n\n`,
+      'c/LICENSE': Uint8Array.of(0xff, 0xfe),
+      'd/LICENSE': ''
     })
     await write({ 'elsewhere/e.txt': long('linked') })
-    await symlink(join(folder(), 'elsewhere', 'e.txt'), join(folder(), 'e.d.ts'))
-    expect((await gatherTexts(folder(), 1))[0].text).to.equal(`${long('types')}\n`)
+    await symlink(join(folder(), 'elsewhere', 'e.txt'), join(folder(), 'LICENSE'))
+    expect((await gatherTexts(folder(), 1))[0].text).to.equal(`${long('terms')}\n`)
   })
 
   it('takes little of one file and little in all, in whole lines and whole characters', async () => {
-    await write(Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`p${i}/index.d.ts`, `${long(`ä${i}`)}\n`.repeat(10)])))
-    await write({ 'a/README.md': 'ä'.repeat(20_000) + 'x', 'b/README.md': 'ß'.repeat(9_000).slice(1) })
-    const [{ text }, readmes] = await gatherTexts(folder(), 2)
+    await write(Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`p${i}/LICENSE`, `${long(`ä${i}`)}\n`.repeat(10)])))
+    await write({ 'a/package.json': JSON.stringify({ name: 'a', description: long('described') }) })
+    await write({ 'a/a.min.js': 'ä'.repeat(20_000) + 'x', 'b/b.min.js': 'ß'.repeat(9_000).slice(1) })
+    const [{ text }, , minified] = await gatherTexts(folder(), 3)
     expect(Buffer.byteLength(text)).to.be.within(350_000, 400_000)
     for (const line of text.trim().split('\n')) expect(line).to.match(/^(ä\d+, line \d+: the quick brown fox jumps over it)?$/)
-    expect(readmes.text).to.match(/^ä{8000}\n\nß{8000}\n$/)
+    expect(minified.text).to.match(/^ä{8000}\n\nß{8000}\n$/)
   })
 
   it('is the same each time', async () => {
-    await write({ 'b/index.d.ts': long('b'), 'a/index.d.ts': long('a') })
+    await write({ 'b/LICENSE': long('b'), 'a/LICENSE': long('a') })
     const first = await gatherTexts(folder(), 1)
     expect(first[0].text.startsWith('a,')).to.equal(true)
     expect(await gatherTexts(folder(), 1)).to.deep.equal(first)
   })
 
   it('refuses where there is too little of a kind', async () => {
-    await write({ 'a/index.d.ts': 'export {}' })
+    await write({ 'a/LICENSE': 'export {}' })
     expect(await rejection(gatherTexts(folder(), 1))).to.have.property('name', 'InvalidDataError')
   })
 
