@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Pre-trains the embedded base model, models/tiny, on text that `npm ci` brings.
 
-The corpus is the sources and the documentation of the installed packages. Three kinds of text are left out on purpose,
-so that `colanet simulate` can fine-tune on text of a kind that the base model has never seen: type declarations
-(*.d.ts), readmes and licences. Files are told apart by hash, about 2 % of them are held out.
+The corpus is the sources and the documentation of the installed packages. Kinds of text are left out on purpose, so that
+there is text to fine-tune on of a kind that the base model has never seen: type declarations (*.d.ts), readmes,
+licences, minified files. Files are told apart by hash, about 2 % of them are held out.
 
     python scripts/pretrain.py --minutes 40
 
@@ -186,7 +186,7 @@ It is for trying out fine-tuning, not for answering questions.
 | | |
 | --- | --- |
 | text | sources and documentation of the {packages} npm packages that `npm ci` installed, {megabytes:.1f} MB in {files:,} files |
-| left out on purpose | type declarations (`*.d.ts`), readmes, licences: `colanet simulate` fine-tunes on them; also minified and generated files |
+| left out on purpose | type declarations (`*.d.ts`), readmes, licences, minified and generated files, so that there is text to fine-tune on (`colanet simulate`) |
 | limits | {file_share} KB of one file, {package_share} KB of one package, each text once |
 | tokens in the text | {tokens:,} |
 | tokens trained on | {trained:,} ({steps:,} steps of {batch} × {length}) |
