@@ -17,12 +17,18 @@ export interface Adapter {
   readonly tensors: AdapterTensors
 }
 
+/** Values of `init_lora_weights` that take the adapter's start out of the base model's weights. */
+const CHANGES_BASE = /^(pissa|olora|corda|loftq)/i
+
 const adapterConfig = z.object({
   peft_type: z.literal('LORA', 'only LoRA adapters are supported'),
   r: z.number().int().positive(),
   lora_alpha: z.number().positive(),
   use_rslora: z.boolean().nullish(),
   use_dora: z.literal(false, 'DoRA is not supported').nullish(),
+  init_lora_weights: z.union([z.boolean(), z.string()])
+    .refine(start => !CHANGES_BASE.test(String(start)), 'a start that changed the base model\'s weights (PiSSA, OLoRA, CorDA, LoftQ) is not supported')
+    .nullish(),
   bias: z.literal('none', 'trained biases are not supported').nullish(),
   rank_pattern: z.record(z.string(), z.number().int().positive()).nullish(),
   alpha_pattern: z.record(z.string(), z.number().positive()).nullish()

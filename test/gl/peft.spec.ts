@@ -166,7 +166,7 @@ describe('gl: PEFT adapters', () => {
       { peft_type: 'IA3' }, { peft_type: undefined }, { peft_type: 'lora' },
       { r: 0 }, { r: -1 }, { r: 1.5 }, { r: '2' }, { r: undefined },
       { lora_alpha: 0 }, { lora_alpha: -4 }, { lora_alpha: '4' }, { lora_alpha: undefined },
-      { use_dora: true }, { bias: 'all' }, { bias: 'lora_only' }, { use_rslora: 'yes' },
+      { use_dora: true }, { init_lora_weights: 'pissa_niter_4' }, { init_lora_weights: 'olora' }, { init_lora_weights: 1 }, { bias: 'all' }, { bias: 'lora_only' }, { use_rslora: 'yes' },
       { rank_pattern: { 'h.0': 4 } }, { alpha_pattern: { 'h.0': 4 } }, { rank_pattern: [] }
     ]
     for (const config of wrong) await withAdapter({ config }, async folder => await expectRefused(folder, JSON.stringify(config)))

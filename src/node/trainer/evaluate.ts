@@ -23,8 +23,8 @@ export async function evaluate (
   let counted = 0
   let first: string | null | undefined
   for (const [step, batch] of batches.entries()) {
-    const { reply: { loss, tokens, version } } = await withRecovery(runner, signal, async () =>
-      await runner.run({ step, purpose: 'evaluate', adapted, batch, contribution }, signal))
+    const { loss, tokens, version } = await withRecovery(runner, signal, async () =>
+      await runner.run({ step, purpose: 'evaluate', adapted, batch, contribution }, ({ reply }) => reply, signal))
     first = step === 0 ? version : first
     if (version !== first) return undefined
     sum += loss * tokens

@@ -9,7 +9,7 @@ import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Reporter } from '../reporter.js'
 import { RemoteHost } from './remote-host.js'
-import type { RunStep, Step, StepRunner } from './step-runner.js'
+import type { Step, StepResult, StepRunner } from './step-runner.js'
 
 export interface MeshHostsInit {
   readonly node: ColaNode
@@ -54,9 +54,9 @@ export class MeshHosts implements StepRunner {
     this.#current ??= await this.#connect(signal)
   }
 
-  async run (step: Step, signal: AbortSignal): Promise<RunStep> {
+  async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
     this.#current ??= await this.#connect(signal)
-    const result = await this.#current.run(step, signal)
+    const result = await this.#current.run(step, use, signal)
     this.#failures.delete(this.#current.peer.toString())
     return result
   }

@@ -3,7 +3,7 @@ import type { WireDtype } from '../../types.js'
 import { decodeAdaptation, encodeAdaptation } from '../../tensor/adaptation.js'
 import type { Host } from '../host/host.js'
 import type { JoinedJob } from '../jobs.js'
-import type { RunStep, Step, StepRunner } from './step-runner.js'
+import type { Step, StepResult, StepRunner } from './step-runner.js'
 
 /** Host and trainer are one process: the same work without the wire, but with its rounding. */
 export class OwnHost implements StepRunner {
@@ -24,11 +24,11 @@ export class OwnHost implements StepRunner {
     await Promise.resolve(this.#host.open(this.#joined.job))
   }
 
-  async run (step: Step, signal: AbortSignal): Promise<RunStep> {
+  async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
     const { reply, data } = await this.#host.step(this.#peer, { ...step, job: this.#joined.id, wire: this.#wire }, signal)
     const { rows, length } = step.batch
     const sent = this.#wire === 'f32' || data.size === 0 ? data : decodeAdaptation(encodeAdaptation(data, this.#wire), this.#joined.sites, rows * length)
-    return { reply, data: sent }
+    return await use({ reply, data: sent })
   }
 
   /** There is no other host to go on at. */

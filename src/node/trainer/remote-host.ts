@@ -8,7 +8,7 @@ import { decodeAdaptation } from '../../tensor/adaptation.js'
 import type { Site, SiteData, WireDtype } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
-import type { RunStep, Step } from './step-runner.js'
+import type { Step, StepResult } from './step-runner.js'
 
 /** How long a host may take to announce the next part of a step's adaptation data, and to send it, in milliseconds. */
 const DATA_TIMEOUT = 60_000
@@ -52,14 +52,13 @@ export class RemoteHost {
   }
 
   /** @throws {ProtocolError} if the host's reply is not one to this step */
-  async run (step: Step, signal: AbortSignal): Promise<RunStep> {
+  async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
     const announcements = this.#listen(step)
     try {
       const reply = await this.#client.step(this.peer, { ...step, job: this.#joined.id, wire: this.#wire }, { signal })
-      return { reply, data: this.#receive(step, reply, announcements, signal) }
-    } catch (error) {
+      return await use({ reply, data: this.#receive(step, reply, announcements, signal) })
+    } finally {
       await announcements.return?.()
-      throw error
     }
   }
 
@@ -95,7 +94,6 @@ export class RemoteHost {
     } finally {
       deadline.signal.removeEventListener('abort', stop)
       deadline.clear()
-      await announcements.return?.()
     }
   }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { pEvent } from 'p-event'
+import type { JobMembers } from '../job-members.js'
 import type { JoinedJob } from '../jobs.js'
 import type { Reporter } from '../reporter.js'
 
@@ -34,6 +35,17 @@ export async function settle (joined: JoinedJob, { expected, patience, reporter 
     }
     const total = members.heard.length + unknown
     reporter.progress('waiting for members', total - awaited.length - unknown, total)
-    await Promise.race([pEvent(members, 'change', { signal }), delay(ANNOUNCE_INTERVAL, undefined, { signal })])
+    await changeOf(members, signal)
+  }
+}
+
+/** Ends with the next change, or when it is time to tell of the records again. */
+async function changeOf (members: JobMembers, signal: AbortSignal): Promise<void> {
+  const over = new AbortController()
+  const either = { signal: AbortSignal.any([signal, over.signal]) }
+  try {
+    await Promise.race([pEvent(members, 'change', either), delay(ANNOUNCE_INTERVAL, undefined, either)])
+  } finally {
+    over.abort()
   }
 }

@@ -4,7 +4,8 @@ import type { SiteData } from '../../types.js'
 /** What a trainer asks for: the job, wire form and contribution are its runner's to add. */
 export type Step = Pick<StepRequest, 'step' | 'purpose' | 'adapted' | 'batch' | 'contribution'>
 
-export interface RunStep {
+/** What a host gives for a step. */
+export interface StepResult {
   readonly reply: StepReply
   /** x and ∇ĥ of each site of the job, in any order, as they come; nothing for an evaluation. */
   readonly data: Iterable<readonly [site: string, data: SiteData]> | AsyncIterable<readonly [site: string, data: SiteData]>
@@ -15,10 +16,11 @@ export interface StepRunner {
   /** Has the job open somewhere, and what is known there of its members. */
   open (signal: AbortSignal): Promise<void>
 
-  run (step: Step, signal: AbortSignal): Promise<RunStep>
+  /** @param use what is done with the result: adaptation data that are left when it ends are not waited for */
+  run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T>
 
   /**
-   * After `run`, or the data it gives, have failed: ends when it makes sense to try the step again, at this host or at
+   * After `run` has failed: ends when it makes sense to try the step again, at this host or at
    * another one.
    *
    * @throws the error, or the signal's reason, if it does not

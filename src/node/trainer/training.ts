@@ -73,11 +73,12 @@ export class Training {
     const batch = at(step)
     return await withRecovery(runner, signal, async () => {
       try {
-        const { reply, data } = await runner.run({ step, purpose: 'train', adapted: true, batch, contribution: this.#contribution }, signal)
-        await standing.meet(reply, signal)
-        for await (const [site, own] of data) learner.gather(site, own)
-        learner.endBatch()
-        return reply
+        return await runner.run({ step, purpose: 'train', adapted: true, batch, contribution: this.#contribution }, async ({ reply, data }) => {
+          await standing.meet(reply, signal)
+          for await (const [site, own] of data) learner.gather(site, own)
+          learner.endBatch()
+          return reply
+        }, signal)
       } finally {
         learner.dropBatch()
       }
