@@ -50,15 +50,17 @@ export class ColaNode {
    */
   static async start ({ folder, ...init }: ColaNodeInit): Promise<ColaNode> {
     const unlock = await lockFolder(folder)
+    let mesh: Mesh | undefined
     try {
       const identity = await loadIdentity(folder)
-      const mesh = await createMesh({ ...init, identity })
+      mesh = await createMesh({ ...init, identity })
       const node = new ColaNode(folder, identity, mesh, unlock)
       await node.blobs.start()
       await node.contributions.start()
       await node.adverts.start()
       return node
     } catch (error) {
+      await mesh?.stop()
       await unlock()
       throw error
     }
