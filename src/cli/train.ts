@@ -84,7 +84,7 @@ export const train = defineCommand({
 function summary ({ name, mode, steps, losses, tokensPerSecond, heldOut, deltaHash, members, adapter }: TrainReport): string {
   const loss = (value: number | null | undefined): string => value?.toFixed(4) ?? 'none'
   return [
-    `job ${name} (${mode}), ${steps} steps, ${tokensPerSecond.toFixed(0)} tokens/s, ${members.length} members`,
+    `job ${name} (${mode}), ${steps} steps, ${tokensPerSecond.toFixed(0)} tokens/s, ${members.length} ${members.length === 1 ? 'member' : 'members'}`,
     `training loss ${loss(losses[0])} → ${loss(losses.at(-1))}`,
     `held-out loss ${loss(heldOut.base)} (base) → ${loss(heldOut.adapted)} (adapted)`,
     `ΔW ${deltaHash}`,
