@@ -38,5 +38,13 @@ export async function readNodeConfig (path: string): Promise<NodeConfig> {
   }
   const parsed = configSchema.safeParse(json)
   if (!parsed.success) throw new InvalidOptionError(`${path}: ${z.prettifyError(parsed.error)}`)
-  return { ...parsed.data, train: parsed.data.train.map((options): TrainOptions => parseTrainOptions(options)) }
+  return { ...parsed.data, train: parsed.data.train.map((options, i) => parseJob(`${path}: train[${i}]`, options)) }
+}
+
+function parseJob (where: string, options: TrainOptions): TrainOptions {
+  try {
+    return parseTrainOptions(options)
+  } catch (cause) {
+    throw new InvalidOptionError(`${where}: ${(cause as Error).message}`, { cause })
+  }
 }

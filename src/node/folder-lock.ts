@@ -27,10 +27,12 @@ export async function lockFolder (folder: string): Promise<() => Promise<void>> 
   }
 }
 
-/** Socket paths must be short, so that they cannot be in the folder itself. */
+/** Socket paths must be short, so that they cannot be in the folder itself. Linux has names that leave no file behind. */
 function socketPath (folder: string): string {
   const name = `colanet-${createHash('sha256').update(folder).digest('hex').slice(0, 32)}`
-  return process.platform === 'win32' ? `\\\\.\\pipe\\${name}` : join(tmpdir(), `${name}.lock`)
+  if (process.platform === 'win32') return `\\\\.\\pipe\\${name}`
+  if (process.platform === 'linux') return `\0${name}`
+  return join(tmpdir(), `${name}.lock`)
 }
 
 async function listen (path: string): Promise<Server | undefined> {
@@ -45,14 +47,14 @@ async function listen (path: string): Promise<Server | undefined> {
   }
 }
 
-/** A socket where nobody listens is what a killed process leaves. */
+/** A socket file where nobody listens is what a killed process leaves. */
 async function takeOver (path: string): Promise<Server | undefined> {
   const socket = connect(path)
   try {
     await pEvent(socket, 'connect')
     return undefined
   } catch {
-    await rm(path, { force: true })
+    if (!path.startsWith('\0')) await rm(path, { force: true })
     return await listen(path)
   } finally {
     socket.destroy()

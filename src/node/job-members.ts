@@ -105,18 +105,26 @@ export class JobMembers extends EventTarget {
     this.#hear(record)
     const known = this.#held.get(record.peer)
     if (known !== undefined && known.round > record.round) return
-    const adapter = await this.adapterOf(record, signal)
-    if (this.#held.add(memberOf(record, adapter))) this.dispatchEvent(new Event('change'))
+    const adapter = await this.#adapterOf(record, signal)
+    const changed = this.#held.add(memberOf(record, adapter))
+    this.#tidy(record.peer)
+    if (changed) this.dispatchEvent(new Event('change'))
   }
 
   /** The auxiliary of a record, be it the latest of its peer or one of a few rounds ago. Throws as `fetch` does. */
   async adapterOf (record: ContributionRecord, signal: AbortSignal): Promise<AdapterTensors> {
+    const adapter = await this.#adapterOf(record, signal)
+    this.#tidy(record.peer)
+    return adapter
+  }
+
+  async #adapterOf (record: ContributionRecord, signal: AbortSignal): Promise<AdapterTensors> {
     const { peer, manifest: { id } } = record
     const known = this.#adapters.get(peer)?.get(id)
     if (known !== undefined) return known
     const { job, sites, pull } = this.#init
     const adapter = decodeAdapter(await pull(record, signal), job.auxiliary, sites)
-    this.#keep(peer, id, adapter)
+    this.#adapters.set(peer, (this.#adapters.get(peer) ?? new Map<string, AdapterTensors>()).set(id, adapter))
     return adapter
   }
 
@@ -126,12 +134,13 @@ export class JobMembers extends EventTarget {
     this.dispatchEvent(new Event('change'))
   }
 
-  #keep (peer: string, id: string, adapter: AdapterTensors): void {
+  /** Lets go of a peer's oldest auxiliaries, but never of the one that counts: it may have come before an older one. */
+  #tidy (peer: string): void {
     const kept = this.#adapters.get(peer) ?? new Map<string, AdapterTensors>()
-    this.#adapters.set(peer, kept.set(id, adapter))
     const { job, release } = this.#init
     for (const oldest of kept.keys()) {
       if (kept.size <= (job.mode === 'joint' ? ROUNDS_KEPT : 1)) return
+      if (oldest === this.#held.get(peer)?.id) continue
       kept.delete(oldest)
       const shared = [...this.#adapters.values()].some(own => own.has(oldest)) // members may start alike
       if (!shared) release(oldest)

@@ -69,7 +69,7 @@ class LocalDiscovery extends TypedEventEmitter<PeerDiscoveryEvents> implements P
     await claimFolder(this.#folder)
   }
 
-  /** Only now is it known on which ports the node listens. */
+  /** Addresses come with `self:peer:update`, once the node listens. */
   afterStart (): void {
     this.#watcher = watch(this.#folder, this.#onChange).on('error', this.#onError)
     this.#interval = setInterval(this.#onChange, SCAN_INTERVAL)
@@ -82,6 +82,7 @@ class LocalDiscovery extends TypedEventEmitter<PeerDiscoveryEvents> implements P
     clearInterval(this.#interval)
     this.#components.events.removeEventListener('self:peer:update', this.#onAddresses)
     await this.#work
+    if (this.#watcher === undefined) return // it was refused: what is there is not this node's to touch
     await rm(this.#pathOf(this.#components.peerId.toString()), { force: true })
   }
 
@@ -113,6 +114,7 @@ class LocalDiscovery extends TypedEventEmitter<PeerDiscoveryEvents> implements P
 
   async #announce (): Promise<void> {
     const addresses = this.#components.addressManager.getAddresses().map(String)
+    if (addresses.length === 0) return // it does not listen yet
     await replaceFile(this.#pathOf(this.#components.peerId.toString()), JSON.stringify({ pid: process.pid, addresses }), 0o600)
   }
 
@@ -134,7 +136,7 @@ class LocalDiscovery extends TypedEventEmitter<PeerDiscoveryEvents> implements P
       return
     }
     const { connectionManager, peerStore } = this.#components
-    if (connectionManager.getConnections(id).length > 0) return
+    if (addresses.length === 0 || connectionManager.getConnections(id).length > 0) return // without addresses it would be looked up in the DHT
     const multiaddrs = addresses.map(address => multiaddr(address))
     await peerStore.merge(id, { multiaddrs })
     this.safeDispatchEvent('peer', { detail: { id, multiaddrs } })
@@ -144,10 +146,12 @@ class LocalDiscovery extends TypedEventEmitter<PeerDiscoveryEvents> implements P
 
 /** Another user's folder would have this node dial whom that user wants. */
 async function claimFolder (folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  const found = await lstat(folder)
-  const owner = process.getuid?.() ?? found.uid
-  if (!found.isDirectory() || found.uid !== owner) {
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    if (!['EEXIST', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error // refused below
+  })
+  const found = await lstat(folder).catch(() => undefined)
+  const owner = process.getuid?.() ?? found?.uid
+  if (found?.isDirectory() !== true || found.uid !== owner) {
     throw new InvalidOptionError(`${folder} is not a folder of this user's own: name another one, or none, for finding nodes on this machine`)
   }
   if ((found.mode & 0o077) !== 0) await chmod(folder, 0o700)

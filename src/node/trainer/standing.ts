@@ -66,7 +66,7 @@ class JointStanding implements Standing {
 async function hear ({ members, id }: JoinedJob, records: StepReply['members']): Promise<void> {
   for (const record of records) {
     const known = members.heardOf(record.peer)
-    if (known !== undefined && known.round >= record.round) continue
+    if (record.job === id && record.round === known?.round && record.tokens === known.tokens && record.manifest.id === known.manifest.id) continue
     if (record.job !== id || !await verifyRecord(record)) throw new ProtocolError(`the host tells of a contribution that ${record.peer} did not sign`)
     members.offer(record)
   }
