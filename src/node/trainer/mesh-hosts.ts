@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import * as errors from '../../errors.js'
+import type { Advert } from '../../protocols/advert/index.js'
 import { Deadline } from '../../protocols/deadline.js'
 import { stepClient, type StepClient } from '../../protocols/step/index.js'
 import type { WireDtype } from '../../types.js'
@@ -27,7 +28,7 @@ const LONGEST_PAUSE = 15_000
 /** How often it is looked whether a pause is over, in milliseconds. */
 const LOOK_INTERVAL = 250
 
-/** What another host would say no to as well. */
+/** What it makes no sense to try again once every host on offer has said so. */
 const FINAL: readonly string[] = [
   errors.InvalidAdapterError, errors.InvalidBatchError, errors.InvalidOptionError, errors.NonFiniteError, errors.UnknownSiteError
 ].map(({ name }) => name)
@@ -44,6 +45,10 @@ export class MeshHosts implements StepRunner {
   readonly #client: StepClient
   readonly #failures = new Map<string, Failure>()
   #current: RemoteHost | undefined
+  /** Since when no step has gone well, in milliseconds since 1970. */
+  #failingSince: number | undefined
+  /** The host at which the job was opened again because it had forgotten it. */
+  #reopened: string | undefined
 
   constructor (init: MeshHostsInit) {
     this.#init = init
@@ -58,15 +63,34 @@ export class MeshHosts implements StepRunner {
     this.#current ??= await this.#connect(signal)
     const result = await this.#current.run(step, use, signal)
     this.#failures.delete(this.#current.peer.toString())
+    this.#failingSince = undefined
+    this.#reopened = undefined
     return result
   }
 
   async recover (error: Error, signal: AbortSignal): Promise<void> {
-    if (FINAL.includes(error.name) || this.#current === undefined) throw error
-    const { peer } = this.#current
+    if (this.#current === undefined) throw error
+    const peer = this.#current.peer.toString()
     this.#current = undefined
-    if (error.name !== errors.UnknownJobError.name) this.#pass(peer.toString(), error) // it was restarted: open again
+    if (error.name === errors.UnknownJobError.name && this.#reopened !== peer) {
+      this.#reopened = peer // it was restarted: open again
+    } else {
+      this.#pass(peer, error)
+    }
+    if (this.#isFinal(error)) throw error
     this.#current = await this.#connect(signal)
+  }
+
+  /** Whether every host on offer has said no, or no step has gone well for as long as a host is looked for. */
+  #isFinal ({ name }: Error): boolean {
+    this.#failingSince ??= Date.now()
+    if (Date.now() - this.#failingSince > this.#init.patience) return true
+    return FINAL.includes(name) && this.#offers().every(({ peer }) => FINAL.includes(this.#failures.get(peer)?.error.name ?? ''))
+  }
+
+  #offers (): Advert[] {
+    const { node, joined: { job } } = this.#init
+    return node.adverts.live().filter(({ model }) => model === job.model)
   }
 
   /** @throws {NoHostError} if no host is found in time; if there was one, and it failed, its error */
@@ -81,9 +105,9 @@ export class MeshHosts implements StepRunner {
           reporter.log(`using host ${host.toString()}`)
           return opened
         } catch (error) {
-          if (FINAL.includes((error as Error).name)) throw error
           deadline.signal.throwIfAborted()
           this.#pass(host.toString(), error as Error)
+          if (this.#isFinal(error as Error)) throw error
         }
       }
     } catch (error) {
@@ -96,14 +120,14 @@ export class MeshHosts implements StepRunner {
 
   /** One of those that are on offer and not passed over, at random, so that trainers spread over hosts. */
   async #next (signal: AbortSignal): Promise<PeerId> {
-    const { node, joined: { job: { model } } } = this.#init
+    const { joined: { job: { model } } } = this.#init
     const search = new AbortController()
     this.#ask(model, AbortSignal.any([signal, search.signal])).catch(() => {}) // it ends with its signal
     try {
       for (;;) {
         signal.throwIfAborted()
         const now = Date.now()
-        const open = node.adverts.live().filter(advert => advert.model === model && (this.#failures.get(advert.peer)?.until ?? 0) <= now)
+        const open = this.#offers().filter(({ peer }) => (this.#failures.get(peer)?.until ?? 0) <= now)
         if (open.length > 0) return peerIdFromString(open[Math.floor(Math.random() * open.length)].peer)
         await delay(LOOK_INTERVAL, undefined, { signal })
       }

@@ -1,6 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import { pEventIterator } from 'p-event'
 import { ModelMismatchError, ProtocolError } from '../../errors.js'
+import { shiftLabels } from '../../model/loss.js'
 import { Deadline } from '../../protocols/deadline.js'
 import type { StepClient, StepReply } from '../../protocols/step/index.js'
 import type { AdaptationMessage, JobTopic, Received } from '../../protocols/topic/index.js'
@@ -53,37 +54,47 @@ export class RemoteHost {
 
   /** @throws {ProtocolError} if the host's reply is not one to this step */
   async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
-    const announcements = this.#listen(step)
+    const announcements = this.#listen()
+    const { tokens } = shiftLabels(step.batch)
     try {
       const reply = await this.#client.step(this.peer, { ...step, job: this.#joined.id, wire: this.#wire }, { signal })
+      if (reply.tokens !== tokens) throw new ProtocolError(`the host counts ${reply.tokens} tokens in a batch that has ${tokens}`)
       return await use({ reply, data: this.#receive(step, reply, announcements, signal) })
     } finally {
       await announcements.return?.()
     }
   }
 
-  /** From before the step is sent: announcements may come before the reply. */
-  #listen ({ step }: Step): Announcements {
-    const me = this.#joined.peer
-    return pEventIterator<'adaptation', Announcement>(this.#topic, 'adaptation', {
-      filter: ({ detail }) =>
-        detail.from.equals(this.peer) && detail.trainer === me && detail.step === step
-    })
+  /** From before the step is sent: announcements may come before the reply. They are anyone's, as p-event filters no iterator. */
+  #listen (): Announcements {
+    return pEventIterator<'adaptation', Announcement>(this.#topic, 'adaptation')
   }
 
-  async * #receive (step: Step, { version }: StepReply, announcements: Announcements, signal: AbortSignal): AsyncGenerator<readonly [string, SiteData]> {
+  /** Whether it is this host's answer to this try of the step. */
+  #isAnswer ({ from, trainer, ...said }: Received<AdaptationMessage>, { step }: Step, { version }: StepReply): boolean {
+    return from.equals(this.peer) && trainer === this.#joined.peer && said.step === step && said.version === version
+  }
+
+  async * #receive (step: Step, reply: StepReply, announcements: Announcements, signal: AbortSignal): AsyncGenerator<readonly [string, SiteData]> {
     const missing = new Set(step.purpose === 'train' ? this.#joined.job.sites : [])
     const deadline = new Deadline(DATA_TIMEOUT, `adaptation data of ${this.peer.toString()}`, signal)
     const stop = (): void => { announcements.return?.().catch(this.#node.log) }
+    const { mesh } = this.#node
+    const onDisconnect = ({ detail }: CustomEvent<PeerId>): void => {
+      if (detail.equals(this.peer)) deadline.abort(new ProtocolError('the host went away before all of its data were here'))
+    }
     deadline.signal.addEventListener('abort', stop)
+    mesh.addEventListener('peer:disconnect', onDisconnect)
     try {
+      if (missing.size > 0 && mesh.getConnections(this.peer).length === 0) throw new ProtocolError('the host went away before its data were here')
       while (missing.size > 0) {
         const { value, done } = await announcements.next() as IteratorResult<Announcement, undefined>
         deadline.signal.throwIfAborted()
         if (done === true) throw new ProtocolError('the job\'s topic was left')
         const { detail } = value
+        if (!this.#isAnswer(detail, step, reply)) continue
         const sites = detail.sites.map(name => this.#site(name))
-        if (detail.version !== version || !detail.sites.every(name => missing.has(name))) continue // of an earlier try of the step
+        if (!detail.sites.every(name => missing.has(name))) continue // of an earlier try of the step
         for (const name of detail.sites) missing.delete(name)
         const bytes = await this.#node.blobs.pull(detail.manifest, [this.peer], { kind: 'adaptation', signal: deadline.signal })
         const data = decodeAdaptation(bytes, sites, step.batch.rows * step.batch.length)
@@ -92,6 +103,7 @@ export class RemoteHost {
         deadline.touch()
       }
     } finally {
+      mesh.removeEventListener('peer:disconnect', onDisconnect)
       deadline.signal.removeEventListener('abort', stop)
       deadline.clear()
     }
