@@ -43,6 +43,16 @@ export class BackendError extends Error {
   override readonly name = 'BackendError'
 }
 
+/** A step uses what cannot be compiled; it still runs eagerly. */
+export class UnsupportedKernelError extends Error {
+  override readonly name = 'UnsupportedKernelError'
+}
+
+/** The engine stopped while it worked, or cannot do what it was asked for. */
+export class EngineError extends Error {
+  override readonly name = 'EngineError'
+}
+
 /** A message from a peer does not follow its protocol. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'

@@ -1,13 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import * as tf from '@tensorflow/tfjs'
 import { z } from 'zod'
+import type { Engine, Weights } from '../engine/engine.js'
 import { InvalidModelError } from '../errors.js'
-import type { Batch, DeltaWeights, Site } from '../types.js'
-import { Gpt2, gpt2Config, gpt2Info, readGpt2 } from './gpt2.js'
+import { readStored } from '../tensor/stored.js'
+import type { Batch, DeltaWeights, FloatTensor, Site } from '../types.js'
+import { Gpt2, gpt2Config } from './gpt2.js'
 import type { Network, NetworkInfo } from './network.js'
 import { type PassOptions, type PassResult, runPass } from './pass.js'
-import { WeightFiles } from './weights.js'
+import { findWeights, hashWeights } from './weights.js'
 
 /** What can be said of a base model without loading it. */
 export interface ModelInfo extends NetworkInfo {
@@ -20,52 +21,61 @@ export interface ModelInfo extends NetworkInfo {
   readonly name: string
 }
 
-/** A frozen base model as it is loaded from a Hugging Face folder: what a host lends. */
-export class BaseModel implements ModelInfo {
-  readonly id: string
-  readonly name: string
+/** A frozen base model on an engine: what a host lends. */
+export class BaseModel {
+  readonly info: ModelInfo
+  readonly engine: Engine
   readonly #network: Network
+  readonly #weights: Weights
+  /** θ + αΔW of merged sites, in the layout of θ. */
+  #merged: ReadonlyMap<string, FloatTensor> = new Map<string, FloatTensor>()
 
-  private constructor (id: string, name: string, network: Network) {
-    this.id = id
-    this.name = name
+  private constructor (info: ModelInfo, network: Network, weights: Weights, engine: Engine) {
+    this.info = info
     this.#network = network
+    this.#weights = weights
+    this.engine = engine
   }
 
   /**
    * @param folder with `config.json` and safetensors
-   * @throws {InvalidModelError} if it does not hold a model that we know
+   * @param openEngine makes the engine that holds the weights, which belongs to the model
+   * @throws {InvalidModelError} if it does not hold a model that we know; what `openEngine` throws
    */
-  static async load (folder: string): Promise<BaseModel> {
-    const config = await readConfig(folder)
-    const files = await WeightFiles.open(folder)
-    try {
-      const network = await Gpt2.load(config, files)
-      return new BaseModel(files.digest(JSON.stringify(config)), basename(resolve(folder)), network)
-    } finally {
-      await files.close()
-    }
+  static async load (folder: string, openEngine: (weights: Weights) => Promise<Engine>): Promise<BaseModel> {
+    const { info, network, weights } = await readModel(folder)
+    return new BaseModel(info, network, weights, await openEngine(weights))
   }
-
-  get sites (): readonly Site[] { return this.#network.info.sites }
-  get defaultSites (): readonly string[] { return this.#network.info.defaultSites }
-  get fanInFanOut (): boolean { return this.#network.info.fanInFanOut }
-  get positions (): number { return this.#network.info.positions }
-  get vocabSize (): number { return this.#network.info.vocabSize }
 
   /** Forward, and backward where sites are asked for; see `runPass`. */
-  async pass (batch: Batch, options: PassOptions): Promise<PassResult> {
-    return await runPass(this.#network, batch, options)
+  async pass (batch: Batch, options: Omit<PassOptions, 'merged'>): Promise<PassResult> {
+    return await runPass(this.engine, this.#network, batch, { ...options, merged: this.#merged })
   }
 
-  /** Runs with θ + ΔW from now on; an empty map goes back to θ. */
-  merge (delta: DeltaWeights): void {
-    tf.tidy(() => this.#network.merge(new Map([...delta].map(([site, { shape, values }]) =>
-      [site, tf.tensor2d(values, shape as [number, number])]))))
+  /** Runs with θ + ΔW from now on, always made from the pristine θ, so that nothing drifts; an empty map goes back to θ. */
+  async merge (delta: DeltaWeights): Promise<void> {
+    const entries = [...delta].map(async ([site, change]) => [site, await this.#sum(site, change)] as const)
+    this.#merged = new Map(await Promise.all(entries))
   }
 
-  dispose (): void {
-    this.#network.dispose()
+  async dispose (): Promise<void> {
+    await this.engine.dispose()
+  }
+
+  async #sum (site: string, { shape: [out, features], values: change }: FloatTensor): Promise<FloatTensor> {
+    const { name, layout } = this.#network.siteWeight(site)
+    const stored = this.#weights.get(name)
+    if (stored === undefined) throw new InvalidModelError(`${name} is not a weight of this model`)
+    const { shape, values } = await readStored(name, stored)
+    const sum = new Float32Array(values.length)
+    if (layout === 'out-in') {
+      for (let i = 0; i < sum.length; i++) sum[i] = values[i] + change[i]
+    } else {
+      for (let i = 0; i < features; i++) {
+        for (let o = 0; o < out; o++) sum[i * out + o] = values[i * out + o] + change[o * features + i]
+      }
+    }
+    return { shape, values: sum }
   }
 }
 
@@ -75,15 +85,15 @@ export class BaseModel implements ModelInfo {
  * @throws {InvalidModelError} if it does not hold a model that we know
  */
 export async function describeModel (folder: string): Promise<ModelInfo> {
+  return (await readModel(folder)).info
+}
+
+async function readModel (folder: string): Promise<{ info: ModelInfo, network: Network, weights: Weights }> {
   const config = await readConfig(folder)
-  const files = await WeightFiles.open(folder)
-  try {
-    const weights = readGpt2(config, files)
-    while ((await weights.next()).done !== true) { /* reading makes the id */ }
-    return { ...gpt2Info(config), id: files.digest(JSON.stringify(config)), name: basename(resolve(folder)) }
-  } finally {
-    await files.close()
-  }
+  const network = new Gpt2(config)
+  const weights = await findWeights(folder, network.weights)
+  const id = await hashWeights(weights, JSON.stringify(config))
+  return { info: { ...network.info, id, name: basename(resolve(folder)) }, network, weights }
 }
 
 async function readConfig (folder: string): Promise<z.infer<typeof gpt2Config>> {

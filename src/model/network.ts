@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs'
+import type { TensorsByName } from '../engine/step.js'
 import type { Site } from '../types.js'
 
 /**
@@ -29,19 +30,31 @@ export interface NetworkInfo {
   readonly vocabSize: number
 }
 
+/** The weights that a network computes with. */
+export interface Parameters {
+  /** By transformers' name. */
+  readonly tensor: TensorsByName
+  /** Of a site's module, in the layout of `siteWeight`: θ, or θ + αΔW where it is merged. */
+  readonly weight: (site: string) => tf.Tensor2D
+}
+
+/** Where the weight of a site's module lies. */
+export interface SiteWeight {
+  /** By transformers' name. */
+  readonly name: string
+  /** `in-out` for transformers' Conv1D, `out-in` for PyTorch's Linear. */
+  readonly layout: 'in-out' | 'out-in'
+}
+
 /** A frozen base model f, written once in plain TensorFlow.js. */
 export interface Network {
   readonly info: NetworkInfo
 
-  /** `[rows, length, vocabulary]`. Pure: may run under `tf.valueAndGrads`. */
-  logits (tokens: Tokens, tap: Tap): tf.Tensor3D
+  /** Shapes of all weights by transformers' names, in the order that the model's id is made in. */
+  readonly weights: ReadonlyMap<string, readonly number[]>
 
-  /**
-   * The adapted weights are θ + ΔW from now on, always built from the pristine θ, so that nothing drifts.
-   *
-   * @param delta α·ΔW `[out, in]` by site name; sites that are not in it go back to θ
-   */
-  merge (delta: ReadonlyMap<string, tf.Tensor2D>): void
+  siteWeight (site: string): SiteWeight
 
-  dispose (): void
+  /** `[rows, length, vocabulary]`. Pure: may run under `tf.valueAndGrads`, and be recorded. */
+  logits (parameters: Parameters, tokens: Tokens, tap: Tap): tf.Tensor3D
 }

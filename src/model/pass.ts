@@ -1,17 +1,30 @@
 import * as tf from '@tensorflow/tfjs'
+import type { Engine } from '../engine/engine.js'
+import type { Step, TensorsByName } from '../engine/step.js'
 import { InvalidBatchError, NonFiniteError, UnknownSiteError } from '../errors.js'
-import type { Batch, FloatTensor, Site, SiteData } from '../types.js'
+import type { Batch, FloatTensor, NamedTensors, Site, SiteData, TensorData } from '../types.js'
 import { crossEntropy, IGNORED_LABEL, shiftLabels } from './loss.js'
-import type { Network, NetworkInfo, Tap, Tokens } from './network.js'
+import type { Network, NetworkInfo, Parameters, Tap, Tokens } from './network.js'
 
 /** The least float32: where a score has it added, softmax gives 0 (and 1/length where all have it, as transformers does). */
 const MASKED = -3.4028234663852886e38
 
+/** Unmerged auxiliaries, which run beside the base model. */
+export interface Beside {
+  /** Names what `apply` does: the same name and the same shapes of inputs mean the same work. */
+  readonly key: string
+  /** What it works on, by names of its own. */
+  readonly inputs: NamedTensors
+  /** α·g(x) `[tokens, out]`, which is added to the site's output; undefined where there is none. Pure. */
+  readonly apply: (site: Site, x: tf.Tensor2D, tensor: TensorsByName) => tf.Tensor2D | undefined
+}
+
 export interface PassOptions {
   /** Where x and ∇ĥ are wanted; none for a forward pass alone. */
   readonly sites: readonly Site[]
-  /** α·g(x) `[tokens, out]` for an unmerged auxiliary, which is added to the site's output; undefined where there is none. */
-  readonly adapt?: (site: Site, x: tf.Tensor2D) => tf.Tensor2D | undefined
+  /** θ + αΔW of merged sites, in the layout of `Network.siteWeight`. @default none */
+  readonly merged?: ReadonlyMap<string, FloatTensor>
+  readonly beside?: Beside
   /** Whether the logits are wanted. @default false */
   readonly logits?: boolean
 }
@@ -29,92 +42,93 @@ export interface PassResult {
 
 /**
  * One forward pass, and where sites are asked for one backward pass, of the frozen base model: the host's whole work
- * (arXiv 2404.13844, Algorithm 1). A zero probe is added to the output of each site; the gradient of the loss with
- * respect to the probe is ∇ĥ_m, and no gradient of a weight is ever computed.
+ * (arXiv 2404.13844, Algorithm 1).
  *
  * @throws {InvalidBatchError} if the batch does not fit the network
  * @throws {NonFiniteError} if the loss is NaN or infinite
  */
-export async function runPass (network: Network, batch: Batch, options: PassOptions): Promise<PassResult> {
+export async function runPass (engine: Engine, network: Network, batch: Batch, options: PassOptions): Promise<PassResult> {
   checkBatch(batch, network.info)
-  const targets = shiftLabels(batch)
-  if (targets.tokens === 0) throw new InvalidBatchError('no label counts: every label is -100, or rows have a single token')
-  const wanted = new Map(options.sites.map(site => [site.name, site]))
-  const inputs: tf.Tensor[] = []
-  const kept = new Map<string, tf.Tensor2D>()
-  let keptLogits: tf.Tensor3D | undefined
-  const gradients = new Map<string, tf.Tensor>()
-  let loss: tf.Scalar | undefined
-  try {
-    const tokens = upload(batch, inputs)
-    const ids = keep(inputs, tf.tensor1d(targets.ids, 'int32')) // [tokens]
-    const weights = keep(inputs, tf.tensor1d(targets.weights)) // [tokens]
+  const { ids, weights, tokens } = shiftLabels(batch)
+  if (tokens === 0) throw new InvalidBatchError('no label counts: every label is -100, or rows have a single token')
+  const { sites, merged = new Map<string, FloatTensor>(), beside, logits = false } = options
+  const { rows, length, inputIds, attentionMask } = batch
+  const results = await engine.run({
+    key: JSON.stringify([sites.map(({ name }) => name), logits, beside?.key]),
+    step: passStep(network, { sites, logits, merged: new Set(merged.keys()), ...(beside && { beside }) }),
+    inputs: new Map<string, TensorData>([
+      ['input_ids', { shape: [rows, length], values: inputIds }],
+      ['attention_mask', { shape: [rows, length], values: Float32Array.from(attentionMask) }],
+      ['target_ids', { shape: [rows * length], values: ids }],
+      ['target_weights', { shape: [rows * length], values: weights }],
+      ...prefixed('merged.', merged),
+      ...prefixed('beside.', beside?.inputs ?? new Map<string, TensorData>())
+    ])
+  })
+  const [loss] = tensorNamed(results, 'loss').values
+  if (!Number.isFinite(loss)) throw new NonFiniteError(`the loss is ${loss}; the weights or the adapter hold values too large for float32`)
+  const data = new Map(sites.map(({ name }) => [name, { x: tensorNamed(results, `x.${name}`), gradient: tensorNamed(results, `grad.${name}`) }]))
+  return { loss, tokens, data, ...(logits ? { logits: tensorNamed(results, 'logits') } : {}) }
+}
 
+interface StepOptions {
+  readonly sites: readonly Site[]
+  readonly logits: boolean
+  readonly merged: ReadonlySet<string>
+  readonly beside?: Beside
+}
+
+/**
+ * The pass as a function of tensors. A zero probe is added to the output of each site; the gradient of the loss with
+ * respect to the probe is ∇ĥ_m, and no gradient of a weight is ever computed.
+ */
+function passStep (network: Network, { sites, logits: wantsLogits, merged, beside }: StepOptions): Step {
+  return tensor => {
+    const inputIds = tensor<tf.Tensor2D>('input_ids')
+    const tokens = { inputIds, attentionBias: attentionBias(tensor('attention_mask')) }
+    const parameters: Parameters = {
+      tensor,
+      weight: site => tensor(merged.has(site) ? `merged.${site}` : network.siteWeight(site).name)
+    }
+    const outputs: Record<string, tf.Tensor> = {}
     const lossOf = (...probes: tf.Tensor[]): tf.Scalar => {
-      const probeOf = new Map([...wanted.keys()].map((name, i) => [name, probes[i] as tf.Tensor2D]))
+      const probeOf = new Map(sites.map(({ name }, i) => [name, probes[i] as tf.Tensor2D]))
       const tap: Tap = (site, x, output) => {
-        const own = options.adapt?.(site, x) // [tokens, out]
+        const own = beside?.apply(site, x, <T extends tf.Tensor>(name: string) => tensor<T>(`beside.${name}`)) // [tokens, out]
         const adapted = own === undefined ? output : tf.add<tf.Tensor2D>(output, own)
         const probe = probeOf.get(site.name)
         if (probe === undefined) return adapted
-        kept.set(site.name, tf.keep(tf.clone(x)))
+        outputs[`x.${site.name}`] = tf.keep(tf.clone(x))
         return tf.add<tf.Tensor2D>(adapted, probe)
       }
-      const logits = network.logits(tokens, tap) // [rows, length, vocabulary]
-      if (options.logits === true) keptLogits = tf.keep(tf.clone(logits))
-      return crossEntropy(tf.reshape(logits, [-1, network.info.vocabSize]), ids, weights)
+      const logits = network.logits(parameters, tokens, tap) // [rows, length, vocabulary]
+      if (wantsLogits) outputs.logits = tf.keep(tf.clone(logits))
+      return crossEntropy(tf.reshape(logits, [-1, network.info.vocabSize]), tensor('target_ids'), tensor('target_weights'))
     }
-
-    if (wanted.size === 0) {
-      loss = tf.tidy(lossOf)
-    } else {
-      const probes = [...wanted.values()].map(site => keep(inputs, tf.zeros([batch.rows * batch.length, site.outFeatures])))
-      const result = tf.valueAndGrads(lossOf)(probes)
-      loss = result.value
-      for (const [i, name] of [...wanted.keys()].entries()) gradients.set(name, result.grads[i])
-    }
-    return await download(loss, targets.tokens, kept, gradients, keptLogits)
-  } finally {
-    tf.dispose([inputs, [...kept.values()], [...gradients.values()], loss ?? [], keptLogits ?? []])
+    if (sites.length === 0) return { ...outputs, loss: lossOf() }
+    const [rows, length] = inputIds.shape
+    const { value, grads } = tf.valueAndGrads(lossOf)(sites.map(({ outFeatures }) => tf.zeros([rows * length, outFeatures])))
+    for (const [i, { name }] of sites.entries()) outputs[`grad.${name}`] = grads[i]
+    return { ...outputs, loss: value }
   }
 }
 
-async function download (
-  loss: tf.Scalar, tokens: number, kept: ReadonlyMap<string, tf.Tensor2D>, gradients: ReadonlyMap<string, tf.Tensor>, logits?: tf.Tensor3D
-): Promise<PassResult> {
-  const [value] = await loss.data<'float32'>()
-  if (!Number.isFinite(value)) throw new NonFiniteError(`the loss is ${value}; the weights or the adapter hold values too large for float32`)
-  const data = new Map<string, SiteData>()
-  for (const [name, gradient] of gradients) {
-    const x = kept.get(name)
-    if (x === undefined) throw new UnknownSiteError(`the network never passed site ${name}`)
-    data.set(name, { x: await rest(x), gradient: await rest(gradient) })
-  }
-  return { loss: value, tokens, data, ...(logits === undefined ? {} : { logits: await rest(logits) }) }
+/** Added to the scores: 0 where a token may look, the least float where not. mask `[rows, length]` → `[rows, 1, length, length]` */
+function attentionBias (mask: tf.Tensor2D): Tokens['attentionBias'] {
+  const [rows, length] = mask.shape
+  const before = Float32Array.from({ length: length * length }, (_, i) => i % length > Math.floor(i / length) ? 0 : 1)
+  const seen = tf.mul(tf.tensor4d(before, [1, 1, length, length]), tf.reshape(mask, [rows, 1, 1, length]))
+  return tf.mul(tf.sub(1, seen), MASKED)
 }
 
-async function rest (tensor: tf.Tensor): Promise<FloatTensor> {
-  return { shape: tensor.shape, values: await tensor.data<'float32'>() }
+function prefixed (prefix: string, tensors: NamedTensors): Array<[string, TensorData]> {
+  return [...tensors].map(([name, tensor]) => [prefix + name, tensor])
 }
 
-function keep<T extends tf.Tensor> (list: tf.Tensor[], tensor: T): T {
-  list.push(tensor)
+function tensorNamed (results: NamedTensors<Float32Array>, name: string): FloatTensor {
+  const tensor = results.get(name)
+  if (tensor === undefined) throw new UnknownSiteError(`the network never came to ${name}`)
   return tensor
-}
-
-function upload ({ rows, length, inputIds, attentionMask }: Batch, list: tf.Tensor[]): Tokens {
-  const bias = new Float32Array(rows * length * length)
-  for (let row = 0; row < rows; row++) {
-    for (let from = 0; from < length; from++) {
-      for (let to = 0; to < length; to++) {
-        if (to > from || attentionMask[row * length + to] === 0) bias[(row * length + from) * length + to] = MASKED
-      }
-    }
-  }
-  return {
-    inputIds: keep(list, tf.tensor2d(inputIds, [rows, length], 'int32')),
-    attentionBias: keep(list, tf.tensor4d(bias, [rows, 1, length, length]))
-  }
 }
 
 /** @throws {InvalidBatchError} naming the first thing that is wrong */

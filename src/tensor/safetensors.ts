@@ -11,7 +11,7 @@ const READ_BYTES = { F32: 4, F16: 2, BF16: 2, I32: 4, I64: 8 } as const
 /** What may stand in a file beside the tensors that we read. */
 const UNREAD_BYTES = { F64: 8, F8_E4M3: 1, F8_E5M2: 1, I16: 2, I8: 1, U64: 8, U32: 4, U16: 2, U8: 1, BOOL: 1 } as const
 const ITEM_BYTES = { ...READ_BYTES, ...UNREAD_BYTES } as const
-type SafetensorsDtype = keyof typeof ITEM_BYTES
+export type SafetensorsDtype = keyof typeof ITEM_BYTES
 export type FloatDtype = 'F32' | 'F16' | 'BF16'
 
 /** Bytes that hold the length of the header. */

@@ -1,0 +1,53 @@
+import * as tf from '@tensorflow/tfjs'
+import type { Step, TensorSpec } from '../step.js'
+import { encodeModel, type External, type Port } from './format.js'
+import { Graph, type Value } from './graph.js'
+import { KERNELS } from './kernels/index.js'
+import { recordInto, registerRecorder, valueOf } from './recorder.js'
+
+registerRecorder(KERNELS)
+
+/** A weight in a file: float32, row-major. */
+export interface ExternalWeight extends External {
+  readonly shape: readonly number[]
+}
+
+/** A step as an ONNX model: static shapes, one session run for the whole of it. */
+export interface CompiledStep {
+  readonly model: Uint8Array
+  readonly inputs: readonly Port[]
+  readonly outputs: readonly Port[]
+}
+
+/**
+ * Runs a step once with tensors that have no numbers, and keeps what it would have computed: its gradients too, as
+ * TensorFlow.js makes them out of ordinary kernels.
+ *
+ * @throws {UnsupportedKernelError} naming the kernel, and the op that asked for it, if it cannot be recorded
+ */
+export function compile (step: Step, inputs: ReadonlyMap<string, TensorSpec>, weights: ReadonlyMap<string, ExternalWeight>): CompiledStep {
+  const graph = new Graph()
+  const values = new Map<string, Value>([...inputs].map(([name, spec]) => [name, graph.input(name, spec)]))
+  const outputs = recordInto(graph, tensorOf => {
+    const given = new Map<string, tf.Tensor>()
+    const tensor = (name: string): tf.Tensor => {
+      const known = given.get(name)
+      if (known !== undefined) return known
+      const made = tensorOf(values.get(name) ?? weightNamed(graph, name, weights))
+      given.set(name, made)
+      return made
+    }
+    const results = tf.tidy(() => step(tensor as <T extends tf.Tensor>(name: string) => T))
+    const outputs = Object.fromEntries(Object.entries(results).map(([name, result]) => [name, valueOf(result)]))
+    tf.dispose([...given.values(), results])
+    return outputs
+  })
+  const model = graph.finish(outputs)
+  return { model: encodeModel(model), inputs: model.inputs, outputs: model.outputs }
+}
+
+function weightNamed (graph: Graph, name: string, weights: ReadonlyMap<string, ExternalWeight>): Value {
+  const weight = weights.get(name)
+  if (weight === undefined) throw new Error(`the step asks for ${name}, which is neither an input nor a weight`)
+  return graph.external(name, weight.shape, weight)
+}

@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto'
+import { open, mkdir, realpath, rename, rm, stat } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join, relative, sep } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import { readStored, type StoredTensor } from '../../tensor/stored.js'
+import type { Weights } from '../engine.js'
+import type { ExternalWeight } from './compile.js'
+
+export interface ExternalWeights {
+  /** To which their locations are relative. */
+  readonly folder: string
+  readonly weights: ReadonlyMap<string, ExternalWeight>
+}
+
+/** Where converted weights are kept: `$COLANET_CACHE`, or `colanet` among the user's caches. */
+export function cacheFolder (): string {
+  return process.env.COLANET_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'colanet')
+}
+
+/**
+ * Weights as ONNX Runtime maps them into memory: where they lie if they are float32, else from a copy as float32 in the
+ * cache folder, which is made once.
+ */
+export async function externalWeights (weights: Weights): Promise<ExternalWeights> {
+  const inFiles = [...weights.values()].every(({ dtype }) => dtype === 'F32') ? weights : await converted(weights)
+  const paths = new Map<string, string>()
+  for (const { path } of inFiles.values()) {
+    if (!paths.has(path)) paths.set(path, await realpath(path)) // the Hub's cache is made of links
+  }
+  const folder = commonFolder([...paths.values()])
+  return {
+    folder,
+    weights: new Map([...inFiles].map(([name, { path, offset, bytes, shape }]) =>
+      [name, { location: relative(folder, paths.get(path) ?? path), offset, length: bytes, shape }]))
+  }
+}
+
+function commonFolder (paths: readonly string[]): string {
+  const [first, ...others] = paths.map(path => dirname(path).split(sep))
+  const shared = others.reduce((common, parts) => common.filter((part, i) => common.slice(0, i + 1).join(sep) === parts.slice(0, i + 1).join(sep) && part === parts[i]), first)
+  return shared.join(sep) || sep
+}
+
+/** One file with all of them as float32, one after the other. */
+async function converted (weights: Weights): Promise<Weights> {
+  const path = join(cacheFolder(), 'weights', `${await fingerprint(weights)}.f32`)
+  const places = new Map<string, StoredTensor>()
+  let end = 0
+  for (const [name, { shape }] of weights) {
+    const bytes = 4 * shape.reduce((product, size) => product * size, 1)
+    places.set(name, { path, offset: end, bytes, dtype: 'F32', shape })
+    end += bytes
+  }
+  const { size } = await stat(path).catch(() => ({ size: -1 }))
+  if (size !== end) await convert(weights, path)
+  return places
+}
+
+async function convert (weights: Weights, path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true })
+  const partial = `${path}.${randomBytes(4).toString('hex')}.partial`
+  const file = await open(partial, 'w')
+  try {
+    for (const [name, stored] of weights) await file.write(new Uint8Array((await readStored(name, stored)).values.buffer))
+    await file.sync()
+    await file.close()
+    await rename(partial, path)
+  } catch (error) {
+    await file.close().catch(() => undefined)
+    await rm(partial, { force: true })
+    throw error
+  }
+}
+
+/** Of the files and what is taken of them: another file, or the same one changed, has another. */
+async function fingerprint (weights: Weights): Promise<string> {
+  const hash = createHash('sha256')
+  const seen = new Set<string>()
+  for (const [name, { path, offset, dtype, shape }] of weights) {
+    if (!seen.has(path)) {
+      const { size, mtimeMs } = await stat(path)
+      hash.update(JSON.stringify([await realpath(path), size, mtimeMs]))
+      seen.add(path)
+    }
+    hash.update(JSON.stringify([name, path, offset, dtype, shape]))
+  }
+  return hash.digest('hex')
+}

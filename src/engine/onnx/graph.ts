@@ -1,0 +1,124 @@
+import type { Attribute, Element, External, Initializer, Model, Node, Port } from './format.js'
+
+export type Dtype = 'float32' | 'int32' | 'bool'
+export type Data = Float32Array | Int32Array | Uint8Array
+
+/** A tensor of the graph: known by its name, and by its numbers only where it is a constant. */
+export interface Value {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly dtype: Dtype
+  /** What made it, for errors. */
+  readonly producer: string
+  /** Row-major, where it is a constant. */
+  readonly data?: Data
+}
+
+/** Shape and type of what a node gives. */
+export type Result = Pick<Value, 'shape' | 'dtype'>
+
+interface EmitOptions {
+  readonly attributes?: Readonly<Record<string, Attribute>>
+  readonly domain?: string
+}
+
+/** Operators beside ONNX's own that ONNX Runtime brings. */
+export const MICROSOFT = 'com.microsoft'
+
+const OPSETS = { '': 21, [MICROSOFT]: 1 }
+
+/** An ONNX graph in the making. */
+export class Graph {
+  readonly #nodes: Node[] = []
+  readonly #inputs: Port[] = []
+  readonly #initializers = new Map<string, Initializer>()
+  /** Names of integer parameters, by what they say. */
+  readonly #integers = new Map<string, string>()
+  #count = 0
+
+  input (name: string, { shape, dtype }: Result): Value {
+    this.#inputs.push({ name, shape, element: dtype })
+    return { name, shape, dtype, producer: `input ${name}` }
+  }
+
+  /** A constant whose numbers lie in a file. */
+  external (name: string, shape: readonly number[], place: External): Value {
+    this.#initializers.set(name, { name, shape, element: 'float32', data: place })
+    return { name, shape, dtype: 'float32', producer: `weight ${name}` }
+  }
+
+  constant (data: Data, { shape, dtype }: Result): Value {
+    const name = this.#name('constant')
+    this.#initialize(name, dtype, shape, data)
+    return { name, shape, dtype, data, producer: 'constant' }
+  }
+
+  /** Axes, sizes and other parameters that ONNX takes as a vector of int64; one of each. */
+  integers (values: readonly number[]): string {
+    const key = values.join()
+    const known = this.#integers.get(key)
+    if (known !== undefined) return known
+    const name = this.#name('integers')
+    this.#integers.set(key, name)
+    this.#initialize(name, 'int64', [values.length], BigInt64Array.from(values, BigInt))
+    return name
+  }
+
+  /** @param inputs values, or names of integers; undefined for one that is left out */
+  emit (op: string, inputs: ReadonlyArray<Value | string | undefined>, result: Result, options: EmitOptions = {}): Value {
+    return this.emitAll(op, inputs, [result], options)[0]
+  }
+
+  /** As `emit`, where there are several results. */
+  emitAll (op: string, inputs: ReadonlyArray<Value | string | undefined>, results: readonly Result[], { attributes = {}, domain }: EmitOptions = {}): Value[] {
+    const values = results.map(({ shape, dtype }) => ({ name: this.#name(op), shape, dtype, producer: op }))
+    this.#nodes.push({
+      op,
+      inputs: inputs.map(input => typeof input === 'string' ? input : input?.name ?? ''),
+      outputs: values.map(({ name }) => name),
+      attributes,
+      ...(domain === undefined ? {} : { domain })
+    })
+    return values
+  }
+
+  /** The graph of what the outputs need, and nothing else. All inputs stay. */
+  finish (outputs: Readonly<Record<string, Value>>): Model {
+    for (const [name, value] of Object.entries(outputs)) {
+      this.#nodes.push({ op: 'Identity', inputs: [value.name], outputs: [name], attributes: {} })
+    }
+    const needed = new Set(Object.keys(outputs))
+    const nodes = [...this.#nodes].reverse().filter(({ inputs, outputs }) => {
+      const used = outputs.some(output => needed.has(output))
+      if (used) for (const input of inputs) needed.add(input)
+      return used
+    }).reverse()
+    return {
+      nodes: withoutCopies(nodes, new Set([...this.#inputs.map(({ name }) => name), ...this.#initializers.keys()])),
+      initializers: [...this.#initializers.values()].filter(({ name }) => needed.has(name)),
+      inputs: this.#inputs,
+      outputs: Object.entries(outputs).map(([name, { shape, dtype }]) => ({ name, shape, element: dtype })),
+      opsets: OPSETS
+    }
+  }
+
+  #initialize (name: string, element: Element, shape: readonly number[], data: Data | BigInt64Array): void {
+    this.#initializers.set(name, { name, element, shape, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) })
+  }
+
+  #name (kind: string): string {
+    return `${kind}_${this.#count++}`
+  }
+}
+
+/** A node's result that is only copied to an output gets the output's name instead. */
+function withoutCopies (nodes: readonly Node[], given: ReadonlySet<string>): Node[] {
+  const renamed = new Map<string, string>()
+  const rest = nodes.filter(({ op, inputs: [from], outputs: [to] }) => {
+    const copies = op === 'Identity' && !given.has(from) && !renamed.has(from)
+    if (copies) renamed.set(from, to)
+    return !copies
+  })
+  const rename = (name: string): string => renamed.get(name) ?? name
+  return rest.map(node => ({ ...node, inputs: node.inputs.map(rename), outputs: node.outputs.map(rename) }))
+}

@@ -1,0 +1,103 @@
+import * as tf from '@tensorflow/tfjs'
+import { UnsupportedKernelError } from '../../../errors.js'
+import { ELEMENT } from '../format.js'
+import type { Dtype, Graph, Value } from '../graph.js'
+import type { KernelCall, RecordKernel } from '../recorder.js'
+
+function reshape (graph: Graph, x: Value, shape: readonly number[]): Value {
+  if (x.shape.join() === shape.join()) return x
+  return graph.emit('Reshape', [x, graph.integers(shape)], { shape, dtype: x.dtype })
+}
+
+function slice (graph: Graph, x: Value, begin: readonly number[], size: readonly number[]): Value {
+  const ends = begin.map((from, axis) => from + size[axis])
+  return graph.emit('Slice', [x, graph.integers(begin), graph.integers(ends)], { shape: size, dtype: x.dtype })
+}
+
+function fill (graph: Graph, shape: readonly number[], dtype: Dtype, value: number): Value {
+  const size = tf.util.sizeFromShape([...shape])
+  const make = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[dtype]
+  return graph.constant(new make(size).fill(value), { shape, dtype })
+}
+
+function cast (graph: Graph, x: Value, dtype: Dtype): Value {
+  return x.dtype === dtype ? x : graph.emit('Cast', [x], { shape: x.shape, dtype }, { attributes: { to: ELEMENT[dtype] } })
+}
+
+/** Pieces of the given sizes along an axis. */
+function split (graph: Graph, x: Value, sizes: readonly number[], axis: number): Value[] {
+  const results = sizes.map(size => ({ shape: x.shape.with(axis, size), dtype: x.dtype }))
+  return graph.emitAll('Split', [x, graph.integers(sizes)], results, { attributes: { axis } })
+}
+
+function concat (graph: Graph, parts: readonly Value[], axis: number): Value {
+  const length = parts.reduce((sum, { shape }) => sum + shape[axis], 0)
+  return graph.emit('Concat', parts, { shape: parts[0].shape.with(axis, length), dtype: parts[0].dtype }, { attributes: { axis } })
+}
+
+function axisOf (axis: number, rank: number): number {
+  return axis < 0 ? axis + rank : axis
+}
+
+export const SHAPING: Readonly<Record<string, RecordKernel>> = {
+  Identity: ({ inputs: { x } }) => x,
+  Reshape: ({ graph, inputs: { x }, attrs: { shape } }: KernelCall<{ shape: number[] }>) =>
+    reshape(graph, x, tf.util.inferFromImplicitShape(shape, tf.util.sizeFromShape([...x.shape]))),
+  ExpandDims: ({ graph, inputs: { input }, attrs: { dim } }: KernelCall<{ dim: number }>) =>
+    reshape(graph, input, input.shape.toSpliced(axisOf(dim, input.shape.length + 1), 0, 1)),
+  Transpose: ({ graph, inputs: { x }, attrs: { perm } }: KernelCall<{ perm: number[] }>) =>
+    perm.every((from, to) => from === to)
+      ? x
+      : graph.emit('Transpose', [x], { shape: perm.map(axis => x.shape[axis]), dtype: x.dtype }, { attributes: { perm } }),
+  Cast: ({ graph, inputs: { x }, attrs: { dtype } }: KernelCall<{ dtype: Dtype }>) => cast(graph, x, dtype),
+
+  Fill: ({ graph, attrs: { shape, value, dtype } }: KernelCall<{ shape: number[], value: number, dtype?: Dtype }>) => fill(graph, shape, dtype ?? 'float32', value),
+  ZerosLike: ({ graph, inputs: { x } }) => fill(graph, x.shape, x.dtype, 0),
+  OnesLike: ({ graph, inputs: { x } }) => fill(graph, x.shape, x.dtype, 1),
+  BroadcastTo: ({ graph, inputs: { x }, attrs: { shape } }: KernelCall<{ shape: number[] }>) =>
+    graph.emit('Expand', [x, graph.integers(shape)], { shape, dtype: x.dtype }),
+  Tile: ({ graph, inputs: { x }, attrs: { reps } }: KernelCall<{ reps: number[] }>) =>
+    graph.emit('Tile', [x, graph.integers(reps)], { shape: x.shape.map((size, axis) => size * reps[axis]), dtype: x.dtype }),
+  PadV2: ({ graph, inputs: { x }, attrs: { paddings, constantValue } }: KernelCall<{ paddings: Array<[number, number]>, constantValue: number }>) => {
+    const pads = graph.integers([...paddings.map(([before]) => before), ...paddings.map(([, after]) => after)])
+    const shape = x.shape.map((size, axis) => paddings[axis][0] + size + paddings[axis][1])
+    return graph.emit('Pad', [x, pads, fill(graph, [], x.dtype, constantValue)], { shape, dtype: x.dtype })
+  },
+
+  Slice: ({ graph, inputs: { x }, attrs: { begin, size } }: KernelCall<{ begin: number[], size: number[] }>) => {
+    const [from, lengths] = tf.slice_util.parseSliceParams({ shape: [...x.shape] } as tf.Tensor, begin, size)
+    return lengths.join() === x.shape.join() ? x : slice(graph, x, from, lengths)
+  },
+  SplitV: ({ graph, inputs: { x }, attrs: { numOrSizeSplits, axis } }: KernelCall<{ numOrSizeSplits: number | number[], axis: number }>) => {
+    const along = axisOf(axis, x.shape.length)
+    const sizes = tf.backend_util.prepareSplitSize({ shape: [...x.shape] } as tf.Tensor, numOrSizeSplits, along)
+    return sizes.length === 1 ? [x] : split(graph, x, sizes, along)
+  },
+  Unpack: ({ graph, inputs: { value }, attrs: { axis } }: KernelCall<{ axis: number }>) => {
+    const along = axisOf(axis, value.shape.length)
+    const count = value.shape[along]
+    const parts = count === 1 ? [value] : split(graph, value, Array.from({ length: count }, () => 1), along)
+    return parts.map(part => reshape(graph, part, value.shape.toSpliced(along, 1)))
+  },
+  Concat: ({ graph, inputs, attrs: { axis } }: KernelCall<{ axis: number }>) => {
+    const parts = Object.values(inputs).filter(({ shape }) => !shape.includes(0))
+    return parts.length === 1 ? parts[0] : concat(graph, parts, axisOf(axis, parts[0].shape.length))
+  },
+  Pack: ({ graph, inputs, attrs: { axis } }: KernelCall<{ axis: number }>) => {
+    const parts = Object.values(inputs)
+    const along = axisOf(axis, parts[0].shape.length + 1)
+    const expanded = parts.map(part => reshape(graph, part, part.shape.toSpliced(along, 0, 1)))
+    return expanded.length === 1 ? expanded[0] : concat(graph, expanded, along)
+  },
+
+  GatherV2: ({ graph, inputs: { x, indices }, attrs: { axis, batchDims } }: KernelCall<{ axis: number, batchDims: number }>) => {
+    if (batchDims !== 0) throw new UnsupportedKernelError('kernel GatherV2 with batchDims cannot be compiled yet')
+    return graph.emit('Gather', [x, indices], { shape: x.shape.toSpliced(axis, 1, ...indices.shape), dtype: x.dtype }, { attributes: { axis } })
+  },
+  OneHot: ({ graph, inputs: { indices }, attrs: { depth, onValue, offValue, dtype } }: KernelCall<{ depth: number, onValue: number, offValue: number, dtype?: Dtype }>) => {
+    const values = graph.constant(Float32Array.of(offValue, onValue), { shape: [2], dtype: 'float32' })
+    const size = graph.constant(Int32Array.of(depth), { shape: [], dtype: 'int32' }) // of the indices' type, or ONNX Runtime has no kernel
+    const hot = graph.emit('OneHot', [indices, size, values], { shape: [...indices.shape, depth], dtype: 'float32' }, { attributes: { axis: -1 } })
+    return cast(graph, hot, dtype ?? 'float32')
+  }
+}

@@ -1,0 +1,126 @@
+import { EngineError } from '../../errors.js'
+import type { FloatTensor, NamedTensors, TensorData } from '../../types.js'
+import type { Engine, Weights } from '../engine.js'
+import type { StepRun, TensorSpec } from '../step.js'
+import { compile } from './compile.js'
+import { type ExternalWeights, externalWeights } from './external-weights.js'
+import { loadRuntime, type Runtime, type Session } from './runtime.js'
+
+export const DEVICES = ['cpu', 'cuda', 'webgpu'] as const
+export type Device = typeof DEVICES[number]
+
+export interface OnnxEngineInit {
+  readonly device: Device
+  /** Threads of a product on the CPU. @default one a core */
+  readonly threads?: number
+  /** Sessions that are kept. @default 8 */
+  readonly sessions?: number
+}
+
+/** Shapes differ little from batch to batch; each takes some megabytes, and what a run of it needs. */
+const SESSIONS = 8
+
+/** Runs steps that were compiled to ONNX models, one session for each shape of their inputs. */
+export class OnnxEngine implements Engine {
+  readonly name: string
+  readonly description: string
+  readonly #runtime: Runtime
+  readonly #weights: ExternalWeights
+  readonly #init: OnnxEngineInit
+  /** In the order of use. */
+  readonly #sessions = new Map<string, Session>()
+
+  private constructor (runtime: Runtime, weights: ExternalWeights, init: OnnxEngineInit) {
+    this.#runtime = runtime
+    this.#weights = weights
+    this.#init = init
+    this.name = `onnxruntime-${init.device}`
+    this.description = `ONNX Runtime (${init.device}${init.threads === undefined ? '' : `, ${init.threads} threads`})`
+  }
+
+  /** @throws {EngineError} if ONNX Runtime is not installed, or lacks the device */
+  static async open (weights: Weights, init: OnnxEngineInit): Promise<OnnxEngine> {
+    const runtime = installedRuntime()
+    const devices = runtime.listSupportedBackends().map(({ name }) => name)
+    if (!devices.includes(init.device)) throw new EngineError(`ONNX Runtime has no ${init.device} here; it has ${devices.join(', ')}`)
+    return new OnnxEngine(runtime, await externalWeights(weights), init)
+  }
+
+  async run (run: StepRun): Promise<NamedTensors<Float32Array>> {
+    const session = await this.#session(run)
+    const { Tensor } = this.#runtime
+    const feeds = Object.fromEntries(session.inputNames.map(name => {
+      const { values, shape } = inputNamed(run.inputs, name)
+      return [name, values instanceof Int32Array ? new Tensor('int32', values, shape) : new Tensor('float32', values, shape)]
+    }))
+    try {
+      const results = await session.run(feeds)
+      return new Map(Object.entries(results).map(([name, { dims, data }]): [string, FloatTensor] => [name, { shape: dims, values: data as Float32Array }]))
+    } catch (cause) {
+      throw new EngineError(`ONNX Runtime: ${(cause as Error).message}`, { cause })
+    }
+  }
+
+  async dispose (): Promise<void> {
+    for (const session of this.#sessions.values()) await session.release()
+    this.#sessions.clear()
+  }
+
+  async #session ({ step, key, inputs }: StepRun): Promise<Session> {
+    const specs = new Map([...inputs].map(([name, tensor]) => [name, specOf(tensor)]))
+    const id = JSON.stringify([key, [...specs].map(([name, { shape }]) => [name, shape])])
+    const known = this.#sessions.get(id)
+    if (known !== undefined) {
+      this.#sessions.delete(id)
+      this.#sessions.set(id, known)
+      return known
+    }
+    for (const [oldest, session] of this.#sessions) {
+      if (this.#sessions.size < (this.#init.sessions ?? SESSIONS)) break
+      this.#sessions.delete(oldest)
+      await session.release()
+    }
+    const made = await this.#create(compile(step, specs, this.#weights.weights).model)
+    this.#sessions.set(id, made)
+    return made
+  }
+
+  async #create (model: Uint8Array): Promise<Session> {
+    const { device, threads } = this.#init
+    try {
+      return await this.#runtime.InferenceSession.create(model, {
+        executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
+        graphOptimizationLevel: 'disabled',
+        ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+        logSeverityLevel: 3,
+        extra: {
+          session: {
+            model_external_initializers_file_folder_path: this.#weights.folder,
+            disable_prepacking: '1', // it would copy the weights, which are mapped
+            intra_op: { allow_spinning: '0' } // it takes the machine from others
+          }
+        }
+      })
+    } catch (cause) {
+      throw new EngineError(`ONNX Runtime: ${(cause as Error).message}`, { cause })
+    }
+  }
+}
+
+function installedRuntime (): Runtime {
+  try {
+    return loadRuntime()
+  } catch (cause) {
+    throw new EngineError('onnxruntime-node is not installed, or has no binary for this machine; install it with: npm install onnxruntime-node', { cause })
+  }
+}
+
+function specOf ({ shape, values }: TensorData): TensorSpec {
+  return { shape, dtype: values instanceof Int32Array ? 'int32' : 'float32' }
+}
+
+function inputNamed (inputs: NamedTensors, name: string): TensorData {
+  const input = inputs.get(name)
+  if (input === undefined) throw new EngineError(`the step was compiled with an input ${name}, which is missing`)
+  return input
+}
