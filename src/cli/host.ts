@@ -1,9 +1,9 @@
-import { BACKENDS, startBackend } from '../engine/backend.js'
 import { DEFAULT_LIMITS, Host } from '../node/host/host.js'
 import { lend } from '../node/host/lend.js'
+import { ModelThread } from '../node/host/model-thread.js'
 import { ColaNode } from '../node/node.js'
-import { BaseModel } from '../model/base-model.js'
 import { defineCommand } from './command.js'
+import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { describePeer, meshInit, NETWORK_OPTIONS } from './network.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { untilAborted, watchHost } from './watch-host.js'
@@ -19,22 +19,21 @@ export const host = defineCommand({
     maxRows: { type: 'integer', min: 1, default: DEFAULT_LIMITS.rows, describe: 'rows accepted in a batch' },
     maxTokens: { type: 'integer', min: 1, default: DEFAULT_LIMITS.tokens, describe: 'tokens accepted in a batch' },
     maxRank: { type: 'integer', min: 1, default: DEFAULT_LIMITS.rank, describe: 'rank accepted of a low-rank auxiliary' },
-    backend: { type: 'choice', choices: ['auto', ...BACKENDS], default: 'auto', describe: 'what computes' }
+    ...ENGINE_OPTIONS
   },
   examples: [
     ['host', 'lends the small model that comes with colanet'],
     ['host --model ~/models/gpt2 --listen /ip4/0.0.0.0/tcp/4001', 'lends GPT-2 on a port of your choice']
   ],
-  handler: async ({ model: folder = EMBEDDED_MODEL, maxRows, maxTokens, maxRank, backend, folder: nodeFolder, ...network }, { signal, report, log }) => {
-    const engine = await startBackend(backend)
-    log(`computes on ${engine.description}`)
-    const model = await BaseModel.load(folder)
+  handler: async ({ model: folder = EMBEDDED_MODEL, maxRows, maxTokens, maxRank, backend, device, threads, folder: nodeFolder, ...network }, { signal, report, log }) => {
+    const model = await ModelThread.open({ folder, log, ...engineOptions({ backend, device, threads }) })
+    log(`computes on ${model.engine.description}`)
     signal.throwIfAborted()
     const node = await ColaNode.start({ folder: nodeFolder, ...meshInit(network) })
     try {
       const lender = new Host({ model, jobs: node.jobs, limits: { rows: maxRows, tokens: maxTokens, rank: maxRank } })
-      const stop = await lend(node, { host: lender, folder, engine: engine.description })
-      log(`hosting ${model.name}, model ${model.id}`)
+      const stop = await lend(node, { host: lender, folder })
+      log(`hosting ${model.info.name}, model ${model.info.id}`)
       describePeer(node, log)
       log('Ctrl+C stops it')
       const unwatch = watchHost(lender, log)
@@ -43,11 +42,11 @@ export const host = defineCommand({
       await stop()
       const { steps, tokensPerSecond } = lender
       await report({
-        peer: node.mesh.peerId.toString(), model: model.id, name: model.name, engine: engine.name, steps, tokensPerSecond, bytes: node.traffic.report()
+        peer: node.mesh.peerId.toString(), model: model.info.id, name: model.info.name, engine: model.engine.name, steps, tokensPerSecond, bytes: node.traffic.report()
       }, `${steps} training steps served, ${tokensPerSecond.toFixed(0)} tokens/s`)
     } finally {
       await node.stop()
-      model.dispose()
+      await model.dispose()
     }
   }
 })

@@ -1,11 +1,13 @@
-import { BACKENDS, startBackend } from '../engine/backend.js'
-import { BaseModel } from '../model/base-model.js'
+import { startBackend } from '../engine/backend.js'
 import { type NodeConfig, readNodeConfig } from '../node/config.js'
 import { Host } from '../node/host/host.js'
 import { lend } from '../node/host/lend.js'
+import type { LentModel } from '../node/host/lent-model.js'
+import { ModelThread } from '../node/host/model-thread.js'
 import { ColaNode } from '../node/node.js'
 import { trainInMesh, type TrainReport } from '../node/trainer/train.js'
 import { type Context, defineCommand } from './command.js'
+import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { describePeer } from './network.js'
 import { terminalReporter } from './reporter.js'
 import { untilAborted, watchHost } from './watch-host.js'
@@ -16,44 +18,45 @@ export const node = defineCommand({
   describe: 'A daemon in either role or both, as a configuration file says',
   options: {
     config: { type: 'string', default: 'colanet.json', describe: 'JSON: folder, listen, bootstrap, mdns, localFolder, host: { model, limits }, train: [{ model, data, job, … }]' },
-    backend: { type: 'choice', choices: ['auto', ...BACKENDS], default: 'auto', describe: 'what computes' }
+    ...ENGINE_OPTIONS
   },
   examples: [['node --config colanet.json', '{"host": {"model": "models/tiny"}, "train": [{"model": "models/tiny", "data": ["notes.txt"]}]}']],
-  handler: async ({ config: path, backend }, context) => {
+  handler: async ({ config: path, ...options }, context) => {
     const { host: hosting, train, folder, ...init } = await readNodeConfig(path)
     const { signal, report, log } = context
-    const engine = await startBackend(backend)
+    const backend = await startBackend(options.backend) // of the fits
+    const model = hosting === undefined ? undefined : await ModelThread.open({ folder: hosting.model, log, ...engineOptions(options) })
+    const engine = model?.engine ?? backend
     log(`computes on ${engine.description}`)
-    const model = hosting === undefined ? undefined : await BaseModel.load(hosting.model)
     const started = await ColaNode.start({ folder, ...defined(init) })
     try {
       describePeer(started, log)
-      const lent = model === undefined || hosting === undefined ? undefined : await startHost(started, model, hosting, engine.description, log)
+      const lent = model === undefined || hosting === undefined ? undefined : await startHost(started, model, hosting, log)
       const trained = await trainAll(train, async options => await trainInMesh(started, options, {
-        folder, engine: engine.name, reporter: terminalReporter(context), signal
+        folder, engine: backend.name, reporter: terminalReporter(context), signal
       }, lent?.host), lent === undefined, context)
       if (lent !== undefined) await untilAborted(signal)
       await lent?.stop()
       await report({
         peer: started.mesh.peerId.toString(),
         engine: engine.name,
-        host: lent === undefined ? null : { model: lent.host.model.id, steps: lent.host.steps, tokensPerSecond: lent.host.tokensPerSecond },
+        host: lent === undefined ? null : { model: lent.host.model.info.id, steps: lent.host.steps, tokensPerSecond: lent.host.tokensPerSecond },
         train: trained,
         bytes: started.traffic.report()
       }, trained.map(({ name, heldOut: { base, adapted }, adapter }) => `job ${name}: held-out loss ${String(base)} → ${String(adapted)}, ${adapter}`).join('\n'))
     } finally {
       await started.stop()
-      model?.dispose()
+      await model?.dispose()
     }
   }
 })
 
 async function startHost (
-  node: ColaNode, model: BaseModel, { model: folder, limits }: NonNullable<NodeConfig['host']>, engine: string, log: (line: string) => void
+  node: ColaNode, model: LentModel, { model: folder, limits }: NonNullable<NodeConfig['host']>, log: (line: string) => void
 ): Promise<{ host: Host, stop: () => Promise<void> }> {
   const host = new Host({ model, jobs: node.jobs, limits: defined(limits) })
-  const stop = await lend(node, { host, folder, engine })
-  log(`hosting ${model.name}, model ${model.id}`)
+  const stop = await lend(node, { host, folder })
+  log(`hosting ${model.info.name}, model ${model.info.id}`)
   const unwatch = watchHost(host, log)
   return {
     host,

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { readBatchFile } from '../data/batch-file.js'
-import { BACKENDS, startBackend } from '../engine/backend.js'
+import { openEngine } from '../engine/open-engine.js'
 import { InvalidOptionError } from '../errors.js'
 import { replaceFile } from '../files.js'
 import { BaseModel } from '../model/base-model.js'
@@ -9,6 +9,7 @@ import { selectSites } from '../model/sites.js'
 import { encodeSafetensors } from '../tensor/safetensors.js'
 import type { Batch, FloatTensor } from '../types.js'
 import { defineCommand } from './command.js'
+import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 
 /** One forward and backward pass on this machine: what a host does for a trainer, to look at and to compare. */
 export const step = defineCommand({
@@ -27,20 +28,19 @@ export const step = defineCommand({
       required: true,
       describe: 'safetensors to write: loss [1], logits [rows, length, vocabulary], x.<site> and grad.<site> [rows, length, features]'
     },
-    backend: { type: 'choice', choices: ['auto', ...BACKENDS], default: 'auto', describe: 'what computes' }
+    ...ENGINE_OPTIONS
   },
   examples: [[
     'step --model models/tiny --batch in.safetensors --sites c_attn,c_proj --out out.safetensors',
     'x and ∇ĥ of all attention and projection modules'
   ]],
-  handler: async ({ model: folder, batch: batchFile, sites, out, backend: choice }, { signal, report, log }) => {
+  handler: async ({ model: folder, batch: batchFile, sites, out, ...engine }, { signal, report, log }) => {
     await refuseFolder(out)
     const batch = await readBatchFile(batchFile)
-    const backend = await startBackend(choice)
-    log(`computes on ${backend.description}`)
-    const model = await BaseModel.load(folder)
+    const model = await BaseModel.load(folder, async weights => await openEngine(weights, engineOptions(engine), log))
+    log(`computes on ${model.engine.description}`)
     signal.throwIfAborted()
-    const chosen = selectSites(model.sites, sites ?? model.defaultSites)
+    const chosen = selectSites(model.info.sites, sites ?? model.info.defaultSites)
     const begun = performance.now()
     const result = await model.pass(batch, { sites: chosen, logits: true })
     const milliseconds = Math.round(performance.now() - begun)
@@ -48,7 +48,7 @@ export const step = defineCommand({
     await replaceFile(out, encodeSafetensors(tensorsOf(result, batch)))
     const names = chosen.map(({ name }) => name)
     await report(
-      { model: model.id, loss: result.loss, tokens: result.tokens, sites: names, engine: backend.name, out, milliseconds },
+      { model: model.info.id, loss: result.loss, tokens: result.tokens, sites: names, engine: model.engine.name, out, milliseconds },
       `loss ${result.loss.toFixed(6)} over ${result.tokens} tokens, ${names.length} sites, ${milliseconds} ms\n${out}`
     )
   }

@@ -1,4 +1,4 @@
-import { BACKENDS, startBackend } from '../engine/backend.js'
+import { startBackend } from '../engine/backend.js'
 import { OPTIMIZERS } from '../gl/optimizer.js'
 import { SCHEDULES } from '../gl/schedule.js'
 import { ColaNode } from '../node/node.js'
@@ -6,6 +6,7 @@ import { parseTrainOptions } from '../node/trainer/options.js'
 import { type TrainContext, trainInMesh, trainLocally, type TrainReport } from '../node/trainer/train.js'
 import { AUXILIARY_KINDS, MODES, WIRE_DTYPES } from '../types.js'
 import { defineCommand } from './command.js'
+import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { meshInit, NETWORK_OPTIONS } from './network.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { terminalReporter } from './reporter.js'
@@ -48,26 +49,26 @@ export const train = defineCommand({
     patience: { type: 'number', above: 0, default: 60, describe: 'how long to wait for a host, or for a member that says nothing, in seconds' },
     folder: { type: 'string', describe: `where the node keeps its identity and checkpoints (default: ${MESH_FOLDER}, with --local ${LOCAL_FOLDER})` },
     ...NETWORK_OPTIONS,
-    backend: { type: 'choice', choices: ['auto', ...BACKENDS], default: 'auto', describe: 'what computes' }
+    ...ENGINE_OPTIONS
   },
   examples: [
     ['train --data notes.txt', 'at whichever host offers the small model that comes with colanet'],
     ['train --model 3f2a9c41 --data docs/ --mode collaboration --job our-docs', 'together with everyone in that job'],
     ['train --local --model models/tiny --data notes.txt', 'without a network']
   ],
-  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, listen, bootstrap, mdns, localDiscovery, ...given }, { signal, progress, report, log }) => {
+  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, device, threads, listen, bootstrap, mdns, localDiscovery, ...given }, { signal, progress, report, log }) => {
     const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
     const options = parseTrainOptions({ ...defined, model })
-    const engine = await startBackend(backend)
-    log(`computes on ${engine.description}`)
+    const { name, description } = await startBackend(backend)
     const reporter = terminalReporter({ progress, log })
-    const context: TrainContext = { folder, engine: engine.name, reporter, signal }
+    const context: TrainContext = { folder, engine: name, reporter, signal }
     try {
       if (local) {
-        const done = await trainLocally(options, context)
+        const done = await trainLocally(options, context, engineOptions({ backend, device, threads }))
         await report(done, summary(done))
         return
       }
+      log(`fits on ${description}`)
       const node = await ColaNode.start({ folder, ...meshInit({ listen, bootstrap, mdns, localDiscovery }) })
       try {
         const done = await trainInMesh(node, options, context)

@@ -40,11 +40,6 @@ export class Auxiliary {
     tf.dispose(values)
   }
 
-  /** α·g_w(x): what is added to the site's output. x `[tokens, in]` → `[tokens, out]`. */
-  apply (x: tf.Tensor2D): tf.Tensor2D {
-    return tf.tidy(() => tf.mul(this.#apply(x, this.#values()), this.scale))
-  }
-
   /**
    * J_wᵀ·α·∇ĥ for every parameter: the gradient of the Gradient Learning loss ½·Σ‖g_w(x) − sg[g_w(x) − α∇ĥ]‖² at w
    * (arXiv 2404.13844, equation 6). The residual is injected as it came, and never formed as a difference, which would
@@ -94,6 +89,15 @@ export class Auxiliary {
   #apply (x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
     return this.#definition.apply(x, parameters)
   }
+}
+
+/**
+ * α·g_w(x), as a pure function: x `[tokens, in]` → `[tokens, out]`.
+ *
+ * @param parameters in the order of their names in `parameterShapes`
+ */
+export function applyAuxiliary ({ kind, rank, alpha }: AuxiliarySpec, x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
+  return tf.mul(DEFINITIONS[kind].apply(x, parameters), alpha / rank)
 }
 
 /** Names and shapes of the parameters that `spec` gives a site. @throws {InvalidOptionError} */

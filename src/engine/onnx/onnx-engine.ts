@@ -6,11 +6,10 @@ import { compile } from './compile.js'
 import { type ExternalWeights, externalWeights } from './external-weights.js'
 import { loadRuntime, type Runtime, type Session } from './runtime.js'
 
-export const DEVICES = ['cpu', 'cuda', 'webgpu'] as const
-export type Device = typeof DEVICES[number]
+type Device = 'cpu' | 'cuda' | 'webgpu'
 
 export interface OnnxEngineInit {
-  readonly device: Device
+  readonly device: Device | 'auto'
   /** Threads of a product on the CPU. @default one a core */
   readonly threads?: number
   /** Sessions that are kept. @default 8 */
@@ -26,11 +25,11 @@ export class OnnxEngine implements Engine {
   readonly description: string
   readonly #runtime: Runtime
   readonly #weights: ExternalWeights
-  readonly #init: OnnxEngineInit
+  readonly #init: OnnxEngineInit & { readonly device: Device }
   /** In the order of use. */
   readonly #sessions = new Map<string, Session>()
 
-  private constructor (runtime: Runtime, weights: ExternalWeights, init: OnnxEngineInit) {
+  private constructor (runtime: Runtime, weights: ExternalWeights, init: OnnxEngineInit & { readonly device: Device }) {
     this.#runtime = runtime
     this.#weights = weights
     this.#init = init
@@ -41,9 +40,7 @@ export class OnnxEngine implements Engine {
   /** @throws {EngineError} if ONNX Runtime is not installed, or lacks the device */
   static async open (weights: Weights, init: OnnxEngineInit): Promise<OnnxEngine> {
     const runtime = installedRuntime()
-    const devices = runtime.listSupportedBackends().map(({ name }) => name)
-    if (!devices.includes(init.device)) throw new EngineError(`ONNX Runtime has no ${init.device} here; it has ${devices.join(', ')}`)
-    return new OnnxEngine(runtime, await externalWeights(weights), init)
+    return new OnnxEngine(runtime, await externalWeights(weights), { ...init, device: deviceOf(runtime, init.device) })
   }
 
   async run (run: StepRun): Promise<NamedTensors<Float32Array>> {
@@ -113,6 +110,13 @@ function installedRuntime (): Runtime {
   } catch (cause) {
     throw new EngineError('onnxruntime-node is not installed, or has no binary for this machine; install it with: npm install onnxruntime-node', { cause })
   }
+}
+
+function deviceOf (runtime: Runtime, wanted: Device | 'auto'): Device {
+  const found = runtime.listSupportedBackends()
+  if (wanted === 'auto') return found.some(({ name, bundled }) => name === 'cuda' && bundled) ? 'cuda' : 'cpu'
+  if (!found.some(({ name }) => name === wanted)) throw new EngineError(`ONNX Runtime has no ${wanted} here; it has ${found.map(({ name }) => name).join(', ')}`)
+  return wanted
 }
 
 function specOf ({ shape, values }: TensorData): TensorSpec {

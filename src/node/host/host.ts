@@ -1,14 +1,14 @@
 import type { PeerId } from '@libp2p/interface'
 import { InvalidBatchError, InvalidOptionError, ModelMismatchError, ProtocolError, UnknownJobError, UnknownSiteError } from '../../errors.js'
 import type { Job } from '../../job.js'
-import type { BaseModel } from '../../model/base-model.js'
 import { checkBatch } from '../../model/pass.js'
 import { verifyRecord } from '../../protocols/contribution/index.js'
 import type { OpenReply, StepReply, StepRequest } from '../../protocols/step/index.js'
 import type { AdaptationData, Site } from '../../types.js'
 import { appliedTo, BASE_ALONE } from '../applied.js'
 import type { Jobs, JoinedJob } from '../jobs.js'
-import { AdaptedModel } from './adapted-model.js'
+import type { LentModel } from './lent-model.js'
+import { PassQueue } from './pass-queue.js'
 
 /** What a host takes on. */
 export interface HostLimits {
@@ -23,7 +23,8 @@ export interface HostLimits {
 export const DEFAULT_LIMITS: HostLimits = { rows: 64, tokens: 16_384, rank: 256 }
 
 export interface HostInit {
-  readonly model: BaseModel
+  /** Belongs to who made it. */
+  readonly model: LentModel
   readonly jobs: Jobs
   readonly limits?: Partial<HostLimits>
 }
@@ -42,10 +43,10 @@ const SMOOTHING = 0.2
  * backward, and gives x and ∇ĥ of each site. It never computes the gradient of a parameter.
  */
 export class Host {
-  readonly model: BaseModel
+  readonly model: LentModel
   readonly limits: HostLimits
   readonly jobs: Jobs
-  readonly #adapted: AdaptedModel
+  readonly #queue: PassQueue
   #tokensPerSecond = 0
   #steps = 0
 
@@ -56,7 +57,7 @@ export class Host {
     for (const [name, value] of Object.entries(this.limits)) {
       if (!Number.isSafeInteger(value) || value < 1) throw new InvalidOptionError(`a limit of ${value} ${name} is not possible; use a whole number from 1`)
     }
-    this.#adapted = new AdaptedModel(model)
+    this.#queue = new PassQueue(model)
   }
 
   /** Measured, forward and backward, padding included; 0 before the first step. */
@@ -73,12 +74,13 @@ export class Host {
    * @throws {InvalidOptionError} if it is more than the limits allow
    */
   open (job: Job): OpenReply {
-    if (job.model !== this.model.id) throw new ModelMismatchError(`the job is for model ${job.model}; this host serves ${this.model.id} (${this.model.name})`)
+    const { id, name } = this.model.info
+    if (job.model !== id) throw new ModelMismatchError(`the job is for model ${job.model}; this host serves ${id} (${name})`)
     const { kind, rank } = job.auxiliary
     if (kind === 'low-rank' && rank > this.limits.rank) throw new InvalidOptionError(`rank ${rank}; this host accepts at most ${this.limits.rank}`)
     const sites = job.sites.map(name => this.#site(name))
     this.jobs.join(job, sites)
-    return { model: this.model.id, sites }
+    return { model: id, sites }
   }
 
   /**
@@ -91,19 +93,19 @@ export class Host {
     const joined = this.jobs.get(request.job)
     if (joined === undefined) throw new UnknownJobError(`job ${request.job} is not open here`)
     this.#checkSize(request)
-    checkBatch(request.batch, this.model)
+    checkBatch(request.batch, this.model.info)
     await this.#take(peer, request, joined, signal)
     return await this.#run(peer, request, joined, signal)
   }
 
   async #run (peer: PeerId, { batch, adapted, purpose, job }: StepRequest, joined: JoinedJob, signal: AbortSignal): Promise<HostedStep> {
     const { members, sites } = joined
-    const { loss, tokens, version, data, timings } = await this.#adapted.pass({
+    const { loss, tokens, version, data, timings } = await this.#queue.pass({
       job,
       batch,
-      sites: purpose === 'train' ? sites : [],
+      sites: purpose === 'train' ? sites.map(({ name }) => name) : [],
       auxiliary: joined.job.auxiliary,
-      applied: () => adapted ? appliedTo(peer.toString(), joined.job, sites, members) : BASE_ALONE
+      applied: () => adapted ? appliedTo(peer.toString(), joined.job, members) : BASE_ALONE
     }, signal)
     if (purpose === 'train') this.#measure(batch.rows * batch.length, timings.pass)
     const shown = version === null || joined.job.mode === 'alone' ? [] : members.held.map(({ record }) => record)
@@ -128,7 +130,7 @@ export class Host {
   }
 
   #site (name: string): Site {
-    const site = this.model.sites.find(site => site.name === name)
+    const site = this.model.info.sites.find(site => site.name === name)
     if (site === undefined) throw new UnknownSiteError(`this model has no site ${name}`)
     return site
   }

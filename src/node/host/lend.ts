@@ -23,8 +23,6 @@ export interface LendInit {
   readonly host: Host
   /** The model's folder, whose tokenizer is offered too. */
   readonly folder: string
-  /** For people: what computes. */
-  readonly engine: string
 }
 
 /**
@@ -33,7 +31,7 @@ export interface LendInit {
  *
  * @returns stops it
  */
-export async function lend (node: ColaNode, { host, folder, engine }: LendInit): Promise<() => Promise<void>> {
+export async function lend (node: ColaNode, { host, folder }: LendInit): Promise<() => Promise<void>> {
   const files = await tokenizerFiles(node, folder)
   const lent = new Map<string, string[]>()
   const server = stepServer({
@@ -57,7 +55,7 @@ export async function lend (node: ColaNode, { host, folder, engine }: LendInit):
     }
   })(node.mesh)
   await server.start()
-  node.adverts.offer(() => offerOf(host, engine, files))
+  node.adverts.offer(() => offerOf(host, files))
   return async () => await server.stop()
 }
 
@@ -91,9 +89,9 @@ function groups (data: AdaptationData): Array<Map<string, SiteData>> {
   return parts
 }
 
-function offerOf ({ model, limits, tokensPerSecond }: Host, engine: string, files: Record<string, Manifest>): Offer {
-  const { id, name, sites, defaultSites, fanInFanOut, positions, vocabSize } = model
-  return { model: id, name, sites: [...sites], defaultSites: [...defaultSites], fanInFanOut, positions, vocabSize, limits, tokensPerSecond, engine, files }
+function offerOf ({ model: { info, engine }, limits, tokensPerSecond }: Host, files: Record<string, Manifest>): Offer {
+  const { id, name, sites, defaultSites, fanInFanOut, positions, vocabSize } = info
+  return { model: id, name, sites: [...sites], defaultSites: [...defaultSites], fanInFanOut, positions, vocabSize, limits, tokensPerSecond, engine: engine.description, files }
 }
 
 async function tokenizerFiles (node: ColaNode, folder: string): Promise<Record<string, Manifest>> {

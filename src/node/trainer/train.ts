@@ -2,13 +2,14 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromString } from '@libp2p/peer-id'
+import type { EngineOptions } from '../../engine/open-engine.js'
 import { InvalidOptionError, ProtocolError } from '../../errors.js'
-import { BaseModel } from '../../model/base-model.js'
 import { loadTokenizer } from '../../model/tokenizer.js'
 import { BlobStore } from '../../protocols/blob/index.js'
 import type { TrafficReport } from '../../protocols/traffic.js'
 import type { Mode } from '../../types.js'
 import { Host } from '../host/host.js'
+import { ModelThread } from '../host/model-thread.js'
 import { Jobs, type JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Reporter } from '../reporter.js'
@@ -79,25 +80,26 @@ const STATE_INTERVAL = 500
 /**
  * Host and trainer in this process, without a network.
  *
- * @throws what `BaseModel.load` and `Training.run` throw
+ * @throws what `ModelThread.open` and `Training.run` throw
  */
-export async function trainLocally (options: TrainOptions, context: TrainContext): Promise<TrainReport> {
+export async function trainLocally (options: TrainOptions, context: Omit<TrainContext, 'engine'>, engine: EngineOptions = {}): Promise<TrainReport> {
   if (!await isFolder(options.model)) throw new InvalidOptionError(`${options.model} is not a folder; --local needs the base model's folder`)
-  const model = await BaseModel.load(options.model)
+  const model = await ModelThread.open({ folder: options.model, log: line => context.reporter.log(line), ...engine })
+  context.reporter.log(`computes on ${model.engine.description}`)
   try {
     const unlimited = { rows: Number.MAX_SAFE_INTEGER, tokens: Number.MAX_SAFE_INTEGER, rank: Number.MAX_SAFE_INTEGER }
     const jobs = new Jobs({ identity: await generateKeyPair('Ed25519'), store: new BlobStore(), log: error => context.reporter.log(String(error)) })
     const host = new Host({ model, jobs, limits: unlimited })
     return await trainAt({
-      source: { info: model, tokenizer: async () => await loadTokenizer(options.model) },
+      source: { info: model.info, tokenizer: async () => await loadTokenizer(options.model) },
       jobs,
       runner: joined => new OwnHost(host, peerIdFromString(jobs.peer), joined, options.wire),
       peer: null,
       bytes: () => ({}),
       lasting: false
-    }, options, context)
+    }, options, { ...context, engine: model.engine.name })
   } finally {
-    model.dispose()
+    await model.dispose()
   }
 }
 
@@ -115,7 +117,7 @@ export async function trainInMesh (node: ColaNode, options: TrainOptions, contex
   return await trainAt({
     source,
     jobs: node.jobs,
-    runner: joined => own?.model.id === source.info.id
+    runner: joined => own?.model.info.id === source.info.id
       ? new OwnHost(own, node.mesh.peerId, joined, options.wire)
       : new MeshHosts({ node, joined, wire: options.wire, patience, reporter }),
     peer: node.mesh.peerId.toString(),

@@ -1,0 +1,78 @@
+import { EngineError, UnsupportedKernelError } from '../errors.js'
+import type { NamedTensors } from '../types.js'
+import { type BackendChoice, startBackend } from './backend.js'
+import { EagerEngine } from './eager-engine.js'
+import type { Engine, Weights } from './engine.js'
+import { OnnxEngine } from './onnx/onnx-engine.js'
+import type { StepRun } from './step.js'
+
+export const DEVICES = ['auto', 'cpu', 'cuda', 'webgpu'] as const
+export type Device = typeof DEVICES[number]
+
+export interface EngineOptions {
+  /** A TensorFlow.js backend to run op by op on; with `auto` steps are compiled, where ONNX Runtime is installed. @default auto */
+  readonly backend?: BackendChoice
+  /** Where compiled steps run. @default auto: CUDA where there is one, else the CPU */
+  readonly device?: Device
+  /** Of compiled steps on the CPU. @default one a core */
+  readonly threads?: number
+}
+
+/**
+ * Opens the engine that the options ask for, or the fastest there is.
+ *
+ * @param log is told when it is another one than was hoped for
+ * @throws {EngineError} if a device is asked for that is not there
+ * @throws {BackendError} if a backend is asked for that cannot be started
+ */
+export async function openEngine (weights: Weights, { backend = 'auto', device = 'auto', threads }: EngineOptions, log: (line: string) => void): Promise<Engine> {
+  if (backend !== 'auto') return await openEager(weights, backend)
+  const init = threads === undefined ? {} : { threads }
+  try {
+    const compiled = await OnnxEngine.open(weights, { ...init, device })
+    return new Compiled(compiled, async () => await openEager(weights, 'auto'), log)
+  } catch (error) {
+    if (!(error instanceof EngineError) || device !== 'auto') throw error
+    log(`${error.message}; computing op by op, which is many times slower`)
+    return await openEager(weights, 'auto')
+  }
+}
+
+async function openEager (weights: Weights, backend: BackendChoice): Promise<Engine> {
+  await startBackend(backend)
+  return await EagerEngine.open(weights)
+}
+
+/** Compiles what it can. What it cannot runs op by op, and that is said once. */
+class Compiled implements Engine {
+  readonly name: string
+  readonly description: string
+  readonly #compiled: Engine
+  readonly #openEager: () => Promise<Engine>
+  readonly #log: (line: string) => void
+  #eager: Promise<Engine> | undefined
+
+  constructor (compiled: Engine, openEager: () => Promise<Engine>, log: (line: string) => void) {
+    this.name = compiled.name
+    this.description = compiled.description
+    this.#compiled = compiled
+    this.#openEager = openEager
+    this.#log = log
+  }
+
+  async run (run: StepRun): Promise<NamedTensors<Float32Array>> {
+    try {
+      return await this.#compiled.run(run)
+    } catch (error) {
+      if (!(error instanceof UnsupportedKernelError)) throw error
+      if (this.#eager === undefined) this.#log(`${error.message}; such steps run op by op, many times slower`)
+      this.#eager ??= this.#openEager()
+      return await (await this.#eager).run(run)
+    }
+  }
+
+  async dispose (): Promise<void> {
+    await this.#compiled.dispose()
+    await (await this.#eager)?.dispose()
+  }
+}

@@ -1,0 +1,36 @@
+/** The thread of `ModelThread`: one base model, one pass after the other. */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { PassResult } from '../../model/pass.js'
+import { LocalModel } from './local-model.js'
+import type { FromThread, ThreadData, ToThread } from './thread-messages.js'
+
+const port = parentPort
+if (port === null) throw new Error('this file is the main of a thread')
+
+const { folder, options } = workerData as ThreadData
+
+function say (message: FromThread, transfer: ArrayBuffer[] = []): void {
+  port?.postMessage(message, transfer)
+}
+
+function failed (error: unknown): void {
+  const { name, message } = error as Error
+  say({ type: 'failed', error: { name, message } })
+}
+
+/** What can be handed over without a copy. */
+function buffersOf ({ data, logits }: PassResult): ArrayBuffer[] {
+  const tensors = [...[...data.values()].flatMap(({ x, gradient }) => [x, gradient]), ...(logits === undefined ? [] : [logits])]
+  return [...new Set(tensors.map(({ values }) => values.buffer as ArrayBuffer))]
+}
+
+try {
+  const model = await LocalModel.open(folder, options, line => say({ type: 'log', line }))
+  port.on('message', (pass: ToThread) => {
+    model.pass(pass).then(result => say({ type: 'done', result }, buffersOf(result)), failed)
+  })
+  const { name, description } = model.engine
+  say({ type: 'ready', info: model.info, engine: { name, description } })
+} catch (error) {
+  failed(error)
+}

@@ -1,0 +1,131 @@
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { pEvent } from 'p-event'
+import type { EngineOptions } from '../../engine/open-engine.js'
+import * as errors from '../../errors.js'
+import type { ModelInfo } from '../../model/base-model.js'
+import type { PassResult } from '../../model/pass.js'
+import type { LentModel, LentPass } from './lent-model.js'
+import type { FromThread, ThreadData, ThreadError, ToThread } from './thread-messages.js'
+
+const MAIN = new URL(`model-thread-main${extname(import.meta.filename)}`, import.meta.url)
+
+/** From the sources a thread has to ask for the compiler itself. */
+const FROM_SOURCES = `import('tsx/esm/api').then(({ register }) => { register(); return import(${JSON.stringify(MAIN)}) })`
+
+export interface ModelThreadInit extends EngineOptions {
+  /** A Hugging Face folder. */
+  readonly folder: string
+  readonly log: (line: string) => void
+}
+
+/**
+ * A base model in a thread of its own, so that this one answers the mesh while the model computes. If the thread
+ * crashes, those who wait are told, and the next pass starts another one.
+ */
+export class ModelThread implements LentModel {
+  readonly info: ModelInfo
+  readonly engine: LentModel['engine']
+  readonly #init: ModelThreadInit
+  #worker: Worker | undefined
+  /** What is merged there now; null for θ as it is. */
+  #merged: string | null = null
+
+  private constructor (init: ModelThreadInit, worker: Worker, { info, engine }: Ready) {
+    this.#init = init
+    this.#worker = worker
+    this.info = info
+    this.engine = engine
+    this.#watch(worker)
+  }
+
+  /** Throws what `LocalModel.open` throws. */
+  static async open (init: ModelThreadInit): Promise<ModelThread> {
+    const { worker, ready } = await start(init)
+    return new ModelThread(init, worker, ready)
+  }
+
+  /** @throws {EngineError} if the thread crashes */
+  async pass (pass: LentPass): Promise<PassResult> {
+    const worker = this.#worker ?? await this.#restart()
+    const state = pass.merged?.state ?? null
+    const known = state === this.#merged && pass.merged !== null
+    const message: ToThread = known ? { ...pass, merged: { state: pass.merged.state, members: [] } } : pass
+    const reply = next(worker)
+    worker.postMessage(message)
+    const answer = await reply
+    if (answer.type === 'failed') {
+      this.#merged = null // it may have failed before or after it was merged
+      throw rebuilt(answer.error)
+    }
+    if (answer.type !== 'done') throw new errors.EngineError(`the engine answered a pass with ${answer.type}`)
+    this.#merged = state
+    return answer.result
+  }
+
+  async dispose (): Promise<void> {
+    const worker = this.#worker
+    this.#worker = undefined
+    await worker?.terminate()
+  }
+
+  async #restart (): Promise<Worker> {
+    const { worker } = await start(this.#init)
+    this.#worker = worker
+    this.#merged = null
+    this.#watch(worker)
+    return worker
+  }
+
+  #watch (worker: Worker): void {
+    const forget = (): void => {
+      if (this.#worker === worker) this.#worker = undefined
+    }
+    worker.once('error', forget).once('exit', forget)
+    worker.unref()
+  }
+}
+
+type Ready = Extract<FromThread, { type: 'ready' }>
+
+async function start ({ folder, log, backend, device, threads }: ModelThreadInit): Promise<{ worker: Worker, ready: Ready }> {
+  const options: EngineOptions = { ...(backend && { backend }), ...(device && { device }), ...(threads && { threads }) }
+  const fromSources = extname(MAIN.pathname) === '.ts'
+  const worker = new Worker(fromSources ? FROM_SOURCES : MAIN, { eval: fromSources, workerData: { folder, options } satisfies ThreadData })
+  worker.on('message', (message: FromThread) => {
+    if (message.type === 'log') log(message.line)
+  })
+  const first = await next(worker)
+  if (first.type === 'ready') return { worker, ready: first }
+  await worker.terminate()
+  throw first.type === 'failed' ? rebuilt(first.error) : new errors.EngineError(`the engine began with ${first.type}`)
+}
+
+/** The thread's next answer. @throws {EngineError} if it crashes instead */
+async function next (worker: Worker): Promise<Exclude<FromThread, { type: 'log' }>> {
+  worker.ref()
+  try {
+    const ended = new AbortController()
+    const signal = ended.signal
+    const exit = pEvent<'exit', number>(worker, 'exit', { signal, rejectionEvents: [] }).then(code => {
+      throw new errors.EngineError(`the engine's thread ended with code ${code}`)
+    })
+    try {
+      const answer = pEvent<'message', FromThread>(worker, 'message', { filter: ({ type }) => type !== 'log', signal })
+      return await Promise.race([answer, exit]) as Exclude<FromThread, { type: 'log' }>
+    } finally {
+      ended.abort()
+    }
+  } catch (error) {
+    if (error instanceof Error && error.name in errors) throw error
+    throw new errors.EngineError(`the engine crashed: ${(error as Error).message}; the next pass starts it again`, { cause: error })
+  } finally {
+    worker.unref()
+  }
+}
+
+/** An error keeps its name across threads, by which it is told apart. */
+function rebuilt ({ name, message }: ThreadError): Error {
+  const known = (errors as Readonly<Record<string, new (message: string) => Error>>)[name] as (new (message: string) => Error) | undefined
+  return known === undefined ? new errors.EngineError(`${name}: ${message}`) : new known(message)
+}

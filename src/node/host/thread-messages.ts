@@ -1,0 +1,24 @@
+import type { EngineOptions } from '../../engine/open-engine.js'
+import type { ModelInfo } from '../../model/base-model.js'
+import type { PassResult } from '../../model/pass.js'
+import type { LentModel, LentPass } from './lent-model.js'
+
+/** What a model's thread is started with. */
+export interface ThreadData {
+  readonly folder: string
+  readonly options: EngineOptions
+}
+
+export interface ThreadError {
+  readonly name: string
+  readonly message: string
+}
+
+/** A pass. Members are left out where their state is merged there already. */
+export type ToThread = LentPass
+
+export type FromThread =
+  | { readonly type: 'log', readonly line: string }
+  | { readonly type: 'ready', readonly info: ModelInfo, readonly engine: LentModel['engine'] }
+  | { readonly type: 'done', readonly result: PassResult }
+  | { readonly type: 'failed', readonly error: ThreadError }
