@@ -51,7 +51,8 @@ export class EagerEngine implements Engine {
   }
 
   async dispose (): Promise<void> {
-    await Promise.resolve(tf.dispose([...this.#weights.values()]))
+    tf.dispose([...this.#weights.values()])
+    await Promise.resolve()
   }
 }
 

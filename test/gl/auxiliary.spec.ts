@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { expect } from 'chai'
 import { startBackend } from '../../src/engine/backend.js'
-import { Auxiliary, parameterShapes } from '../../src/gl/auxiliary.js'
+import { applyAuxiliary, Auxiliary, parameterShapes } from '../../src/gl/auxiliary.js'
 import type { AuxiliaryKind, AuxiliarySpec, AuxiliaryTensors, Site } from '../../src/types.js'
 import { seeded } from '../merge/random.js'
 import { relativeError } from '../support/compare.js'
@@ -38,6 +38,11 @@ async function startOf (spec: AuxiliarySpec, site: Site, seed: number): Promise<
   return tensors
 }
 
+/** α·g(x) */
+function added (spec: AuxiliarySpec, auxiliary: Auxiliary, x: tf.Tensor2D): tf.Tensor2D {
+  return tf.tidy(() => applyAuxiliary(spec, x, [...auxiliary.parameters.values()] as tf.Tensor[] as tf.Tensor2D[]))
+}
+
 describe('gl: auxiliaries', () => {
   before(async () => { await startBackend() })
 
@@ -54,7 +59,7 @@ describe('gl: auxiliaries', () => {
           const weights = [...auxiliary.parameters.values()] as tf.Tensor[]
           const expected = tf.tidy(() => tf.grads((...w) =>
             loss(tf.add(frozen, tf.mul(FORMULAS[spec.kind](x, w as tf.Tensor2D[]), spec.alpha / spec.rank))))(weights))
-          const gradient = tf.tidy(() => tf.grad(loss)(tf.add(frozen, auxiliary.apply(x))) as tf.Tensor2D) // [tokens, out]
+          const gradient = tf.tidy(() => tf.grad(loss)(tf.add(frozen, added(spec, auxiliary, x))) as tf.Tensor2D) // [tokens, out]
           const counted = tf.memory().numTensors
           const actual = auxiliary.gradients(x, gradient)
           expect(tf.memory().numTensors).to.equal(counted + actual.size)
@@ -75,7 +80,7 @@ describe('gl: auxiliaries', () => {
       const auxiliary = new Auxiliary(spec, SITE, { tensors: somewhere(spec, SITE, 1) })
       const x = input([4, SITE.inFeatures], 2)
       const expected = tf.tidy(() => tf.mul(FORMULAS[spec.kind](x, [...auxiliary.parameters.values()] as tf.Tensor[] as tf.Tensor2D[]), spec.alpha / spec.rank))
-      const output = auxiliary.apply(x)
+      const output = added(spec, auxiliary, x)
       expect(auxiliary.scale).to.equal(spec.alpha / spec.rank)
       expect(output.shape).to.deep.equal([4, SITE.outFeatures])
       expect(relativeError(await output.data(), await expected.data())).to.be.below(1e-6)
@@ -89,7 +94,7 @@ describe('gl: auxiliaries', () => {
     it(`give 0 at the start, and can leave it, ${spec.kind}`, async () => {
       const auxiliary = new Auxiliary(spec, SITE, { seed: 1 })
       const [x, gradient] = [input([4, SITE.inFeatures], 1), input([4, SITE.outFeatures], 2)]
-      const output = auxiliary.apply(x)
+      const output = added(spec, auxiliary, x)
       expect([...await output.data()].every(value => value === 0)).to.be.true
       const gradients = [...auxiliary.gradients(x, gradient).values()]
       expect([...await gradients.at(-1)!.data()].some(value => value !== 0)).to.be.true

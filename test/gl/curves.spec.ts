@@ -7,8 +7,8 @@ import { GradientLearner } from '../../src/gl/gradient-learner.js'
 import { Optimizer, type OptimizerKind } from '../../src/gl/optimizer.js'
 import { readAdapter } from '../../src/gl/peft.js'
 import { createSchedule, type ScheduleKind } from '../../src/gl/schedule.js'
-import { BaseModel } from '../../src/model/base-model.js'
 import { selectSites } from '../../src/model/sites.js'
+import { LocalModel } from '../../src/node/host/local-model.js'
 import { floatTensor } from '../../src/tensor/safetensors.js'
 import { relativeError } from '../support/compare.js'
 import { FIXTURES, readBatch, readJson, readTensors } from '../support/fixtures.js'
@@ -26,19 +26,19 @@ interface Curve {
 }
 
 describe('gl: Gradient Learning against PEFT', () => {
-  let model: BaseModel
+  let model: LocalModel
   before(async () => {
     await startBackend()
-    model = await BaseModel.load(join(FIXTURES, 'gpt2-odd'))
+    model = await LocalModel.open(join(FIXTURES, 'gpt2-odd'), {}, () => {})
   })
-  after(() => model.dispose())
+  after(async () => { await model.dispose() })
 
   for (const name of ['adamw', 'adamw-both', 'sgd']) {
     it(`follows PEFT's curve to PEFT's weights, ${name}`, async () => {
       const curve = await readJson('peft', name, 'curve.json') as Curve
       const { spec, tensors } = await readAdapter(join(FIXTURES, 'peft', name, 'start'))
       const batch = await readBatch('gpt2-odd')
-      const sites = selectSites(model.sites, curve.sites)
+      const sites = selectSites(model.info.sites, curve.sites)
       expect([...tensors.keys()]).to.have.members(sites.map(site => site.name))
 
       const before = tf.memory().numTensors
@@ -52,7 +52,7 @@ describe('gl: Gradient Learning against PEFT', () => {
       })
       const [losses, rates, norms] = [[], [], []] as number[][]
       for (let step = 0; step < curve.losses.length; step++) {
-        const { loss, data } = await model.pass(batch, { sites, adapt: (site, x) => auxiliaries.get(site.name)?.apply(x) })
+        const { loss, data } = await model.pass({ batch, sites: sites.map(site => site.name), auxiliary: spec, merged: null, beside: await learner.adapter() })
         for (const [site, own] of data) learner.gather(site, own)
         learner.endBatch()
         const fit = await learner.fit()

@@ -4,9 +4,10 @@ import * as tf from '@tensorflow/tfjs'
 import { Auxiliary } from '../../src/gl/auxiliary.js'
 import { Gpt2, gpt2Config } from '../../src/model/gpt2.js'
 import { crossEntropy, shiftLabels } from '../../src/model/loss.js'
-import type { Tap } from '../../src/model/network.js'
+import type { Parameters, Tap } from '../../src/model/network.js'
 import { selectSites } from '../../src/model/sites.js'
-import { WeightFiles } from '../../src/model/weights.js'
+import { findWeights } from '../../src/model/weights.js'
+import { readStored } from '../../src/tensor/stored.js'
 import type { AuxiliarySpec, Batch } from '../../src/types.js'
 
 export interface BackPropagationOptions {
@@ -27,9 +28,14 @@ export interface BackPropagationOptions {
 export async function trainByBackPropagation (batches: readonly Batch[], options: BackPropagationOptions): Promise<number[]> {
   const { model, auxiliary, interval, rate, seed } = options
   const config = gpt2Config.parse(JSON.parse(await readFile(join(model, 'config.json'), 'utf8')))
-  const files = await WeightFiles.open(model)
-  const network = await Gpt2.load(config, files)
-  await files.close()
+  const network = new Gpt2(config)
+  const frozen = new Map<string, tf.Tensor>()
+  for (const [name, stored] of await findWeights(model, network.weights)) {
+    const { values, shape } = await readStored(name, stored)
+    frozen.set(name, tf.tensor(values, [...shape]))
+  }
+  const tensor = <T extends tf.Tensor>(name: string): T => frozen.get(name) as T
+  const parameters: Parameters = { tensor, weight: site => tensor(network.siteWeight(site).name) }
   const sites = selectSites(network.info.sites, network.info.defaultSites)
   const weights = new Map(sites.map(site => [site.name, [...new Auxiliary(auxiliary, site, { seed }).parameters.values()]]))
   const alpha = auxiliary.alpha / auxiliary.rank
@@ -46,7 +52,7 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
     const targets = shiftLabels(batch)
     const [ids, shares] = [tf.tensor1d(targets.ids, 'int32'), tf.tensor1d(targets.weights)]
     const tokens = { inputIds: tf.tensor2d(batch.inputIds, [batch.rows, batch.length], 'int32'), attentionBias: causalBias(batch) }
-    return () => crossEntropy(tf.reshape(network.logits(tokens, adapt), [-1, network.info.vocabSize]), ids, shares)
+    return () => crossEntropy(tf.reshape(network.logits(parameters, tokens, adapt), [-1, network.info.vocabSize]), ids, shares)
   }
 
   const losses: number[] = []
@@ -61,7 +67,7 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
       sums = {}
     }
   }
-  network.dispose()
+  tf.dispose([...frozen.values()])
   return losses
 }
 

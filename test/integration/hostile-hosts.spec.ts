@@ -8,7 +8,7 @@ import { startBackend } from '../../src/engine/backend.js'
 import { InvalidBatchError, UnknownJobError } from '../../src/errors.js'
 import { encodeAdapter } from '../../src/gl/adapter-message.js'
 import { ContributionMap } from '../../src/merge/contribution-map.js'
-import { BaseModel } from '../../src/model/base-model.js'
+import { ModelThread } from '../../src/node/host/model-thread.js'
 import { type Member, memberOf } from '../../src/node/job-members.js'
 import type { ColaNode } from '../../src/node/node.js'
 import { parseTrainOptions } from '../../src/node/trainer/options.js'
@@ -44,20 +44,19 @@ describe('a trainer that meets a host that lies', function () {
   this.timeout(60_000)
   const nodes = new Nodes(MODEL)
   const references = new Map<Mode, TrainReport>()
-  let models: BaseModel[]
+  let models: ModelThread[]
 
   before(async () => {
     await startBackend()
-    models = [await BaseModel.load(MODEL), await BaseModel.load(MODEL)]
+    models = await Promise.all([1, 2].map(async () => await ModelThread.open({ folder: MODEL, log: () => {} })))
     for (const mode of ['alone', 'collaboration', 'joint'] as const) {
       references.set(mode, await trainLocally(optionsOf(mode), contextOf(await nodes.folder(), [])))
     }
     await nodes.stop()
   })
-  after(() => models.forEach(model => model.dispose()))
+  after(async () => { for (const model of models) await model.dispose() })
   afterEach(async () => {
     await nodes.stop()
-    for (const model of models) model.merge(new Map()) // the next host expects it as it was loaded
   })
 
   function run (trainer: ColaNode, mode: Mode = 'alone', patience = PATIENCE): Run {

@@ -5,8 +5,8 @@ import type { PeerId } from '@libp2p/interface'
 import { decode } from 'cborg'
 import { Host } from '../../src/node/host/host.js'
 import { lend } from '../../src/node/host/lend.js'
+import type { LentModel } from '../../src/node/host/lent-model.js'
 import { ColaNode } from '../../src/node/node.js'
-import type { BaseModel } from '../../src/model/base-model.js'
 import { BLOB_PROTOCOL } from '../../src/protocols/blob/index.js'
 import { CONTRIBUTION_PROTOCOL, type ContributionRecord } from '../../src/protocols/contribution/index.js'
 import { type OpenReply, STEP_PROTOCOL, type StepReply, type StepRequest, stepServer } from '../../src/protocols/step/index.js'
@@ -59,17 +59,17 @@ export class Nodes {
     return folder
   }
 
-  async honest (model: BaseModel, limits = {}): Promise<ColaNode> {
+  async honest (model: LentModel, limits = {}): Promise<ColaNode> {
     const node = await this.add()
-    await lend(node, { host: new Host({ model, jobs: node.jobs, limits }), folder: this.#model, engine: 'honest' })
+    await lend(node, { host: new Host({ model, jobs: node.jobs, limits }), folder: this.#model })
     return node
   }
 
   /** A host that is honest but for its lies; those about steps it tells from this step on. */
-  async liar (model: BaseModel, lies: Lies, { from = 0, before = async () => { await Promise.resolve() } }: { from?: number, before?: BeforeLie } = {}): Promise<ColaNode> {
+  async liar (model: LentModel, lies: Lies, { from = 0, before = async () => { await Promise.resolve() } }: { from?: number, before?: BeforeLie } = {}): Promise<ColaNode> {
     const node = await this.add()
     const host = new Host({ model, jobs: node.jobs })
-    await lend(node, { host, folder: this.#model, engine: 'liar' })
+    await lend(node, { host, folder: this.#model })
     await node.mesh.unhandle(STEP_PROTOCOL)
     await serveLies(node, host, lies, from, once(before))
     return node

@@ -6,6 +6,7 @@ import { KERNELS } from './kernels/index.js'
 import { recordInto, registerRecorder, valueOf } from './recorder.js'
 
 registerRecorder(KERNELS)
+tf.enableProdMode() // folding constants uses the CPU backend, which would advise on standard error to use another one
 
 /** A weight in a file: float32, row-major. */
 export interface ExternalWeight extends External {

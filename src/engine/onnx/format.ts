@@ -11,19 +11,30 @@ const { root } = protobuf.Root.fromJSON({
     }),
     OperatorSetIdProto: fields({ domain: [1, 'string'], version: [2, 'int64'] }),
     GraphProto: fields({
-      node: [1, 'NodeProto', 'repeated'], name: [2, 'string'], initializer: [5, 'TensorProto', 'repeated'],
-      input: [11, 'ValueInfoProto', 'repeated'], output: [12, 'ValueInfoProto', 'repeated']
+      node: [1, 'NodeProto', 'repeated'],
+      name: [2, 'string'],
+      initializer: [5, 'TensorProto', 'repeated'],
+      input: [11, 'ValueInfoProto', 'repeated'],
+      output: [12, 'ValueInfoProto', 'repeated']
     }),
     NodeProto: fields({
-      input: [1, 'string', 'repeated'], output: [2, 'string', 'repeated'], name: [3, 'string'], opType: [4, 'string'],
-      attribute: [5, 'AttributeProto', 'repeated'], domain: [7, 'string']
+      input: [1, 'string', 'repeated'],
+      output: [2, 'string', 'repeated'],
+      name: [3, 'string'],
+      opType: [4, 'string'],
+      attribute: [5, 'AttributeProto', 'repeated'],
+      domain: [7, 'string']
     }),
     AttributeProto: fields({
       name: [1, 'string'], f: [2, 'float'], i: [3, 'int64'], s: [4, 'bytes'], ints: [8, 'int64', 'repeated'], type: [20, 'int32']
     }),
     TensorProto: fields({
-      dims: [1, 'int64', 'repeated'], dataType: [2, 'int32'], name: [8, 'string'], rawData: [9, 'bytes'],
-      externalData: [13, 'StringStringEntryProto', 'repeated'], dataLocation: [14, 'int32']
+      dims: [1, 'int64', 'repeated'],
+      dataType: [2, 'int32'],
+      name: [8, 'string'],
+      rawData: [9, 'bytes'],
+      externalData: [13, 'StringStringEntryProto', 'repeated'],
+      dataLocation: [14, 'int32']
     }),
     StringStringEntryProto: fields({ key: [1, 'string'], value: [2, 'string'] }),
     ValueInfoProto: fields({ name: [1, 'string'], type: [2, 'TypeProto'] }),

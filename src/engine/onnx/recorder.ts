@@ -91,15 +91,20 @@ export function registerRecorder (kernels: Readonly<Record<string, RecordKernel>
 export function recordInto<T> (graph: Graph, record: (tensorOf: (value: Value) => tf.Tensor) => T): T {
   const former = (tf.getBackend() as string | undefined) ?? 'cpu' // none is chosen yet
   recorder.graph = graph
-  void tf.setBackend(RECORDER) // at once, as it has nothing to wait for
+  use(RECORDER)
   try {
-    return record(value => tf.engine().makeTensorFromDataId(recorder.add(value), [...value.shape], value.dtype, recorder))
+    return record(value => tf.engine().makeTensorFromTensorInfo({ dataId: recorder.add(value), shape: [...value.shape], dtype: value.dtype }, recorder))
   } catch (error) {
     throw asUnsupported(error)
   } finally {
     recorder.graph = undefined
-    void tf.setBackend(former)
+    use(former)
   }
+}
+
+/** At once: the promise of a backend that has nothing to wait for says nothing. */
+function use (backend: string): void {
+  tf.setBackend(backend).catch(() => undefined)
 }
 
 /** The value for which a tensor of a recording stands. */
@@ -120,7 +125,7 @@ function fold (name: string, inputs: Readonly<Record<string, Value>>, attrs: tf.
   const values = Object.entries(inputs)
   const kernel = tf.getKernel(name, 'cpu') as tf.KernelConfig | undefined
   if (kernel === undefined || !values.every(([, { data }]) => data !== undefined && data.length <= FOLDED_SIZE)) return undefined
-  const backend = tf.findBackend('cpu') as tf.MathBackendCPU
+  const backend = tf.findBackend('cpu') as unknown as tf.MathBackendCPU
   const onCpu = Object.fromEntries(values.map(([key, { shape, dtype, data }]) => [key, backend.makeTensorInfo([...shape], dtype, data)]))
   const results = kernel.kernelFunc({ inputs: onCpu, attrs: attrs ?? {}, backend })
   const constants = [results].flat().map(({ dataId, shape, dtype }) =>

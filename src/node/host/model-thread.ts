@@ -126,6 +126,6 @@ async function next (worker: Worker): Promise<Exclude<FromThread, { type: 'log' 
 
 /** An error keeps its name across threads, by which it is told apart. */
 function rebuilt ({ name, message }: ThreadError): Error {
-  const known = (errors as Readonly<Record<string, new (message: string) => Error>>)[name] as (new (message: string) => Error) | undefined
-  return known === undefined ? new errors.EngineError(`${name}: ${message}`) : new known(message)
+  const Known = (errors as Readonly<Record<string, new (message: string) => Error>>)[name] as (new (message: string) => Error) | undefined
+  return Known === undefined ? new errors.EngineError(`${name}: ${message}`) : new Known(message)
 }

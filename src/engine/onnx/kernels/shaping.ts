@@ -16,8 +16,8 @@ function slice (graph: Graph, x: Value, begin: readonly number[], size: readonly
 
 function fill (graph: Graph, shape: readonly number[], dtype: Dtype, value: number): Value {
   const size = tf.util.sizeFromShape([...shape])
-  const make = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[dtype]
-  return graph.constant(new make(size).fill(value), { shape, dtype })
+  const Values = { float32: Float32Array, int32: Int32Array, bool: Uint8Array }[dtype]
+  return graph.constant(new Values(size).fill(value), { shape, dtype })
 }
 
 function cast (graph: Graph, x: Value, dtype: Dtype): Value {
@@ -33,6 +33,13 @@ function split (graph: Graph, x: Value, sizes: readonly number[], axis: number):
 function concat (graph: Graph, parts: readonly Value[], axis: number): Value {
   const length = parts.reduce((sum, { shape }) => sum + shape[axis], 0)
   return graph.emit('Concat', parts, { shape: parts[0].shape.with(axis, length), dtype: parts[0].dtype }, { attributes: { axis } })
+}
+
+/** Sizes of pieces: so many of one size, or as they are given, where one may be −1 for the rest. */
+function pieces (length: number, split: number | readonly number[]): number[] {
+  if (typeof split === 'number') return Array.from({ length: split }, () => length / split)
+  const rest = length - split.filter(size => size !== -1).reduce((sum, size) => sum + size, 0)
+  return split.map(size => size === -1 ? rest : size)
 }
 
 function axisOf (axis: number, rank: number): number {
@@ -65,12 +72,13 @@ export const SHAPING: Readonly<Record<string, RecordKernel>> = {
   },
 
   Slice: ({ graph, inputs: { x }, attrs: { begin, size } }: KernelCall<{ begin: number[], size: number[] }>) => {
-    const [from, lengths] = tf.slice_util.parseSliceParams({ shape: [...x.shape] } as tf.Tensor, begin, size)
+    const from = x.shape.map((_, axis) => begin[axis])
+    const lengths = x.shape.map((whole, axis) => size[axis] === -1 ? whole - begin[axis] : size[axis])
     return lengths.join() === x.shape.join() ? x : slice(graph, x, from, lengths)
   },
   SplitV: ({ graph, inputs: { x }, attrs: { numOrSizeSplits, axis } }: KernelCall<{ numOrSizeSplits: number | number[], axis: number }>) => {
     const along = axisOf(axis, x.shape.length)
-    const sizes = tf.backend_util.prepareSplitSize({ shape: [...x.shape] } as tf.Tensor, numOrSizeSplits, along)
+    const sizes = pieces(x.shape[along], numOrSizeSplits)
     return sizes.length === 1 ? [x] : split(graph, x, sizes, along)
   },
   Unpack: ({ graph, inputs: { value }, attrs: { axis } }: KernelCall<{ axis: number }>) => {
