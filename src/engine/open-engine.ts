@@ -7,7 +7,7 @@ import { OnnxEngine } from './onnx/onnx-engine.js'
 import type { StepRun } from './step.js'
 
 export const DEVICES = ['auto', 'cpu', 'cuda', 'webgpu'] as const
-export type Device = typeof DEVICES[number]
+type Device = typeof DEVICES[number]
 
 export interface EngineOptions {
   /** A TensorFlow.js backend to run op by op on; with `auto` steps are compiled, where ONNX Runtime is installed. @default auto */

@@ -14,7 +14,7 @@ export interface ExternalWeights {
 }
 
 /** Where converted weights are kept: `$COLANET_CACHE`, or `colanet` among the user's caches. */
-export function cacheFolder (): string {
+function cacheFolder (): string {
   return process.env.COLANET_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'colanet')
 }
 

@@ -3,7 +3,7 @@ import { UnsupportedKernelError } from '../../errors.js'
 import type { Data, Dtype, Graph, Value } from './graph.js'
 
 /** The name under which the recording backend is known to TensorFlow.js. */
-export const RECORDER = 'colanet-recorder'
+const RECORDER = 'colanet-recorder'
 
 /** What a kernel gets: its inputs in TensorFlow.js's names, or in their order where it takes a list. */
 export interface KernelCall<A = tf.NamedAttrMap> {
