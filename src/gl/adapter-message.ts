@@ -1,5 +1,6 @@
 import { InvalidAdapterError } from '../errors.js'
 import { decodeSafetensors, encodeSafetensors } from '../tensor/safetensors.js'
+import { allFinite } from '../tensor/finite.js'
 import type { AdapterTensors, AuxiliarySpec, FloatTensor, NamedTensors, Site } from '../types.js'
 import { parameterShapes } from './auxiliary.js'
 
@@ -32,6 +33,6 @@ function parameterOf (tensors: NamedTensors, name: string, expected: readonly nu
     const found = shape === undefined ? 'missing' : `[${shape.join(', ')}]${values instanceof Float32Array ? '' : ' of integers'}`
     throw new InvalidAdapterError(`${name} is ${found}, this job has [${expected.join(', ')}] of floats`)
   }
-  if (!values.every(Number.isFinite)) throw new InvalidAdapterError(`${name} holds values that are not finite`)
+  if (!allFinite(values)) throw new InvalidAdapterError(`${name} holds values that are not finite`)
   return { shape, values }
 }

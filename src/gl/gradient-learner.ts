@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import { InvalidAdapterError, InvalidTensorError, NonFiniteError, UnknownSiteError } from '../errors.js'
+import { allFinite } from '../tensor/finite.js'
 import type { AdapterTensors, FloatTensor, NamedTensors, SiteData, TensorData } from '../types.js'
 import type { Auxiliary } from './auxiliary.js'
 import type { Optimizer } from './optimizer.js'
@@ -214,7 +215,7 @@ function checkSiteData (site: string, { x, gradient }: SiteData, inFeatures: num
     if (tensor.shape.length < 2 || tensor.shape.at(-1) !== features || tensor.values.length !== rows(tensor) * features) {
       throw new InvalidTensorError(`${site}: ${name} is [${tensor.shape.join(', ')}], it must be [tokens, ${features}]`)
     }
-    if (!tensor.values.every(Number.isFinite)) throw new NonFiniteError(`${site}: ${name} holds values that are not finite`)
+    if (!allFinite(tensor.values)) throw new NonFiniteError(`${site}: ${name} holds values that are not finite`)
   }
   if (rows(x) === 0) throw new InvalidTensorError(`${site}: there is no token`)
   if (rows(x) !== rows(gradient)) throw new InvalidTensorError(`${site}: x has ${rows(x)} tokens, its gradient ${rows(gradient)}`)
