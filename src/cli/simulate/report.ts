@@ -17,6 +17,9 @@ export const trainReport = z.looseObject({
   adapter: z.string()
 })
 
+/** What is needed of the report of `colanet host`. */
+export const hostReport = z.looseObject({ engine: z.string() })
+
 export type TrainReport = z.infer<typeof trainReport>
 type Bytes = z.infer<typeof traffic>
 
@@ -45,6 +48,7 @@ export interface SimulationReport {
   /** The folder with everything. */
   readonly run: string
   readonly model: string
+  /** Of the first host. */
   readonly engine: string
   readonly modes: readonly Mode[]
   readonly seconds: number

@@ -8,7 +8,7 @@ import { EMBEDDED_MODEL, PACKAGE_ROOT } from '../package-root.js'
 import { findProblems, WrongResultError } from './check.js'
 import { plotLosses } from './plot.js'
 import { Processes } from './processes.js'
-import { joinRuns, type SimulationReport } from './report.js'
+import { hostReport, joinRuns, type SimulationReport } from './report.js'
 import { summarise } from './summary.js'
 import { findModules, gatherTexts, KIND_NAMES } from './texts.js'
 import { runMesh } from './run-mesh.js'
@@ -55,7 +55,8 @@ export const simulate = defineCommand({
     const { runs, hosts } = await runMesh(processes, { ...options, model: options.model ?? EMBEDDED_MODEL, run, modes, members: trainers, log })
     const members = trainers.map(({ name, data }, i) => joinRuns(name, data, runs.map(reports => reports[i])))
     const problems = findProblems(members, modes)
-    const [{ model, engine }] = runs[0]
+    const [{ model, engine: fits }] = runs[0]
+    const engine = hostReport.safeParse(hosts[0]).data?.engine ?? fits
     const result: SimulationReport = {
       ok: problems.length === 0, problems, run, model, engine, modes, seconds: Math.round((performance.now() - begun) / 100) / 10, members, hosts
     }
