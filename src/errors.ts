@@ -73,6 +73,11 @@ export class NoHostError extends Error {
   override readonly name = 'NoHostError'
 }
 
+/** The host has as much to do as it takes on: later, or elsewhere, the same is possible. */
+export class HostBusyError extends Error {
+  override readonly name = 'HostBusyError'
+}
+
 /** A host serves another base model than the one it advertised or than the job names. */
 export class ModelMismatchError extends Error {
   override readonly name = 'ModelMismatchError'

@@ -42,7 +42,7 @@ export const step = defineCommand({
     signal.throwIfAborted()
     const chosen = selectSites(model.info.sites, sites ?? model.info.defaultSites)
     const begun = performance.now()
-    const result = await model.pass(batch, { sites: chosen, logits: true })
+    const [result] = await model.pass([batch], { sites: chosen, logits: true })
     const milliseconds = Math.round(performance.now() - begun)
     signal.throwIfAborted()
     await replaceFile(out, encodeSafetensors(tensorsOf(result, batch)))

@@ -47,9 +47,9 @@ export class BaseModel {
     return new BaseModel(info, network, weights, await openEngine(weights))
   }
 
-  /** Forward, and backward where sites are asked for; see `runPass`. */
-  async pass (batch: Batch, options: Omit<PassOptions, 'merged'>): Promise<PassResult> {
-    return await runPass(this.engine, this.#network, batch, { ...options, merged: this.#merged })
+  /** Forward, and backward where sites are asked for, of several batches at once; see `runPass`. */
+  async pass (batches: readonly Batch[], options: Omit<PassOptions, 'merged'>): Promise<PassResult[]> {
+    return await runPass(this.engine, this.#network, batches, { ...options, merged: this.#merged })
   }
 
   /** Runs with θ + ΔW from now on, always made from the pristine θ, so that nothing drifts; an empty map goes back to θ. */

@@ -30,14 +30,15 @@ export function shiftLabels ({ rows, length, labels }: Batch): Targets {
 }
 
 /**
- * Σ_t weight_t · −log softmax(logits_t)[id_t]. Its gradient, (softmax − onehot)·weight, is written out: it is shorter
+ * weight_t · −log softmax(logits_t)[id_t] of each token. Its gradient, (softmax − onehot)·weight, is written out: it is shorter
  * and more exact than what differentiating the logarithm would give.
  *
  * @param logits `[tokens, vocabulary]`
  * @param ids `[tokens]`, integers
  * @param weights `[tokens]`
+ * @returns `[tokens]`
  */
-export function crossEntropy (logits: tf.Tensor2D, ids: tf.Tensor1D, weights: tf.Tensor1D): tf.Scalar {
+export function crossEntropy (logits: tf.Tensor2D, ids: tf.Tensor1D, weights: tf.Tensor1D): tf.Tensor1D {
   const custom = tf.customGrad((x, save) => {
     const scores = x as tf.Tensor2D
     const shifted = tf.sub(scores, tf.max(scores, -1, true)) // [tokens, vocabulary]
@@ -48,13 +49,13 @@ export function crossEntropy (logits: tf.Tensor2D, ids: tf.Tensor1D, weights: tf
     const softmax = tf.div(exponentials, sums)
     ;(save as tf.GradSaveFunc)([softmax, wanted])
     return {
-      value: tf.neg(tf.sum(tf.mul(logLikelihood, weights))),
+      value: tf.neg(tf.mul(logLikelihood, weights)),
       gradFunc: (dy, saved) => {
         const [probabilities, target] = saved as tf.Tensor2D[]
-        const share = tf.mul(tf.expandDims(weights, -1), dy) // [tokens, 1]
+        const share = tf.expandDims(tf.mul(weights, dy), -1) // [tokens, 1]
         return tf.mul(tf.sub(probabilities, target), share)
       }
     }
   })
-  return custom(logits) as tf.Scalar
+  return custom(logits) as tf.Tensor1D
 }

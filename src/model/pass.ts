@@ -3,7 +3,8 @@ import type { Engine } from '../engine/engine.js'
 import type { Step, TensorsByName } from '../engine/step.js'
 import { InvalidBatchError, NonFiniteError, UnknownSiteError } from '../errors.js'
 import type { Batch, FloatTensor, NamedTensors, Site, SiteData, TensorData } from '../types.js'
-import { crossEntropy, IGNORED_LABEL, shiftLabels } from './loss.js'
+import { joinBatches, type PassShape, rowsOf } from './joined-batch.js'
+import { crossEntropy, IGNORED_LABEL } from './loss.js'
 import type { Network, NetworkInfo, Parameters, Tap, Tokens } from './network.js'
 
 /** The least float32: where a score has it added, softmax gives 0 (and 1/length where all have it, as transformers does). */
@@ -24,7 +25,8 @@ export interface PassOptions {
   readonly sites: readonly Site[]
   /** θ + αΔW of merged sites, in the layout of `Network.siteWeight`. @default none */
   readonly merged?: ReadonlyMap<string, FloatTensor>
-  readonly beside?: Beside
+  /** Made for the rows as they are in the pass: of each batch in turn, and then those that fill it up. */
+  readonly beside?: (shape: PassShape) => Beside
   /** Whether the logits are wanted. @default false */
   readonly logits?: boolean
 }
@@ -42,33 +44,41 @@ export interface PassResult {
 
 /**
  * One forward pass, and where sites are asked for one backward pass, of the frozen base model: the host's whole work
- * (arXiv 2404.13844, Algorithm 1).
+ * (arXiv 2404.13844, Algorithm 1). Several batches are one pass: what comes of each is what would come of it alone, as
+ * the loss of the whole is the sum of theirs, and no row sees another.
  *
- * @throws {InvalidBatchError} if the batch does not fit the network
- * @throws {NonFiniteError} if the loss is NaN or infinite
+ * @returns of each batch in turn
+ * @throws {InvalidBatchError} if a batch does not fit the network
+ * @throws {NonFiniteError} if a loss is NaN or infinite
  */
-export async function runPass (engine: Engine, network: Network, batch: Batch, options: PassOptions): Promise<PassResult> {
-  checkBatch(batch, network.info)
-  const { ids, weights, tokens } = shiftLabels(batch)
-  if (tokens === 0) throw new InvalidBatchError('no label counts: every label is -100, or rows have a single token')
-  const { sites, merged = new Map<string, FloatTensor>(), beside, logits = false } = options
-  const { rows, length, inputIds, attentionMask } = batch
+export async function runPass (engine: Engine, network: Network, batches: readonly Batch[], options: PassOptions): Promise<PassResult[]> {
+  for (const batch of batches) checkBatch(batch, network.info)
+  const joined = joinBatches(batches, network.info.positions)
+  const { sites, merged = new Map<string, FloatTensor>(), logits = false } = options
+  const beside = options.beside?.(joined)
+  const { rows, length } = joined
   const results = await engine.run({
-    key: JSON.stringify([sites.map(({ name }) => name), logits, beside?.key]),
+    key: JSON.stringify([sites.map(({ name }) => name), logits, [...merged.keys()], beside?.key]),
     step: passStep(network, { sites, logits, merged: new Set(merged.keys()), ...(beside && { beside }) }),
     inputs: new Map<string, TensorData>([
-      ['input_ids', { shape: [rows, length], values: inputIds }],
-      ['attention_mask', { shape: [rows, length], values: Float32Array.from(attentionMask) }],
-      ['target_ids', { shape: [rows * length], values: ids }],
-      ['target_weights', { shape: [rows * length], values: weights }],
+      ['input_ids', { shape: [rows, length], values: joined.inputIds }],
+      ['attention_mask', { shape: [rows, length], values: joined.attentionMask }],
+      ['fill_bias', { shape: [rows, length], values: joined.fillBias }],
+      ['target_ids', { shape: [rows * length], values: joined.targetIds }],
+      ['target_weights', { shape: [rows * length], values: joined.targetWeights }],
       ...prefixed('merged.', merged),
       ...prefixed('beside.', beside?.inputs ?? new Map<string, TensorData>())
     ])
   })
-  const [loss] = tensorNamed(results, 'loss').values
-  if (!Number.isFinite(loss)) throw new NonFiniteError(`the loss is ${loss}; the weights or the adapter hold values too large for float32`)
-  const data = new Map(sites.map(({ name }) => [name, { x: tensorNamed(results, `x.${name}`), gradient: tensorNamed(results, `grad.${name}`) }]))
-  return { loss, tokens, data, ...(logits ? { logits: tensorNamed(results, 'logits') } : {}) }
+  const losses = tensorNamed(results, 'losses').values // [rows]
+  return joined.parts.map(({ batch, row, tokens }) => {
+    const loss = losses.subarray(row, row + batch.rows).reduce((sum, own) => sum + own, 0)
+    if (!Number.isFinite(loss)) throw new NonFiniteError(`the loss is ${loss}; the weights or the adapter hold values too large for float32`)
+    const cut = (name: string): FloatTensor => rowsOf(tensorNamed(results, name), length, row, batch)
+    const data = new Map(sites.map(({ name }) => [name, { x: cut(`x.${name}`), gradient: cut(`grad.${name}`) }]))
+    const shape = [batch.rows, batch.length, network.info.vocabSize]
+    return { loss, tokens, data, ...(logits ? { logits: { shape, values: cut('logits').values } } : {}) }
+  })
 }
 
 interface StepOptions {
@@ -85,11 +95,12 @@ interface StepOptions {
 function passStep (network: Network, { sites, logits: wantsLogits, merged, beside }: StepOptions): Step {
   return tensor => {
     const inputIds = tensor<tf.Tensor2D>('input_ids')
-    const tokens = { inputIds, attentionBias: attentionBias(tensor('attention_mask')) }
+    const tokens = { inputIds, attentionBias: attentionBias(tensor('attention_mask'), tensor('fill_bias')) }
     const parameters: Parameters = {
       tensor,
       weight: site => tensor(merged.has(site) ? `merged.${site}` : network.siteWeight(site).name)
     }
+    const [rows, length] = inputIds.shape
     const outputs: Record<string, tf.Tensor> = {}
     const lossOf = (...probes: tf.Tensor[]): tf.Scalar => {
       const probeOf = new Map(sites.map(({ name }, i) => [name, probes[i] as tf.Tensor2D]))
@@ -101,24 +112,28 @@ function passStep (network: Network, { sites, logits: wantsLogits, merged, besid
         outputs[`x.${site.name}`] = tf.keep(tf.clone(x))
         return tf.add<tf.Tensor2D>(adapted, probe)
       }
-      const logits = network.logits(parameters, tokens, tap) // [rows, length, vocabulary]
+      const logits = tf.reshape<tf.Rank.R2>(network.logits(parameters, tokens, tap), [-1, network.info.vocabSize]) // [tokens, vocabulary]
       if (wantsLogits) outputs.logits = tf.keep(tf.clone(logits))
-      return crossEntropy(tf.reshape(logits, [-1, network.info.vocabSize]), tensor('target_ids'), tensor('target_weights'))
+      const losses = crossEntropy(logits, tensor('target_ids'), tensor('target_weights')) // [tokens]
+      outputs.losses = tf.keep(tf.sum(tf.reshape(losses, [rows, length]), -1)) // [rows]
+      return tf.sum(losses)
     }
-    if (sites.length === 0) return { ...outputs, loss: lossOf() }
-    const [rows, length] = inputIds.shape
-    const { value, grads } = tf.valueAndGrads(lossOf)(sites.map(({ outFeatures }) => tf.zeros([rows * length, outFeatures])))
+    if (sites.length === 0) {
+      lossOf()
+      return outputs
+    }
+    const { grads } = tf.valueAndGrads(lossOf)(sites.map(({ outFeatures }) => tf.zeros([rows * length, outFeatures])))
     for (const [i, { name }] of sites.entries()) outputs[`grad.${name}`] = grads[i]
-    return { ...outputs, loss: value }
+    return outputs
   }
 }
 
-/** Added to the scores: 0 where a token may look, the least float where not. mask `[rows, length]` → `[rows, 1, length, length]` */
-function attentionBias (mask: tf.Tensor2D): Tokens['attentionBias'] {
+/** Added to the scores: 0 where a token may look, the least float where not. mask and fill `[rows, length]` → `[rows, 1, length, length]` */
+function attentionBias (mask: tf.Tensor2D, fill: tf.Tensor2D): Tokens['attentionBias'] {
   const [rows, length] = mask.shape
   const before = Float32Array.from({ length: length * length }, (_, i) => i % length > Math.floor(i / length) ? 0 : 1)
   const seen = tf.mul(tf.tensor4d(before, [1, 1, length, length]), tf.reshape(mask, [rows, 1, 1, length]))
-  return tf.mul(tf.sub(1, seen), MASKED)
+  return tf.add(tf.mul(tf.sub(1, seen), MASKED), tf.reshape(fill, [rows, 1, 1, length]))
 }
 
 function prefixed (prefix: string, tensors: NamedTensors): Array<[string, TensorData]> {

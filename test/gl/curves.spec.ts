@@ -52,7 +52,8 @@ describe('gl: Gradient Learning against PEFT', () => {
       })
       const [losses, rates, norms] = [[], [], []] as number[][]
       for (let step = 0; step < curve.losses.length; step++) {
-        const { loss, data } = await model.pass({ batch, sites: sites.map(site => site.name), auxiliary: spec, merged: null, beside: await learner.adapter() })
+        const beside = { spec, adapter: await learner.adapter() }
+        const [{ loss, data }] = await model.pass({ parts: [{ batch, beside }], sites: sites.map(site => site.name), merged: null })
         for (const [site, own] of data) learner.gather(site, own)
         learner.endBatch()
         const fit = await learner.fit()

@@ -52,7 +52,7 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
     const targets = shiftLabels(batch)
     const [ids, shares] = [tf.tensor1d(targets.ids, 'int32'), tf.tensor1d(targets.weights)]
     const tokens = { inputIds: tf.tensor2d(batch.inputIds, [batch.rows, batch.length], 'int32'), attentionBias: causalBias(batch) }
-    return () => crossEntropy(tf.reshape(network.logits(parameters, tokens, adapt), [-1, network.info.vocabSize]), ids, shares)
+    return () => tf.sum(crossEntropy(tf.reshape(network.logits(parameters, tokens, adapt), [-1, network.info.vocabSize]), ids, shares))
   }
 
   const losses: number[] = []

@@ -21,7 +21,7 @@ describe('GPT-2 against PyTorch', () => {
         const model = await BaseModel.load(join(FIXTURES, name), open)
         const golden = await readTensors(name, 'golden.safetensors')
         const before = tf.memory().numTensors
-        const result = await model.pass(await readBatch(name), { sites: model.info.sites, logits: true })
+        const [result] = await model.pass([await readBatch(name)], { sites: model.info.sites, logits: true })
         expect(tf.memory().numTensors).to.equal(before)
         expect(relativeError([result.loss], floatTensor(golden, 'loss').values)).to.be.below(1e-5)
         expect(relativeError(result.logits!.values, floatTensor(golden, 'logits').values)).to.be.below(1e-5)

@@ -8,20 +8,23 @@ import type { AdapterTensors, AuxiliarySpec, Batch } from '../../types.js'
 export interface Merged {
   /** Names the state, so that it is not merged twice. */
   readonly state: string
+  readonly spec: AuxiliarySpec
   readonly members: readonly Weighted[]
+}
+
+/** One trainer's rows, and what runs beside θ for them alone. */
+export interface LentPart {
+  readonly batch: Batch
+  readonly beside: { readonly spec: AuxiliarySpec, readonly adapter: AdapterTensors } | null
 }
 
 /** One pass, in values that can be sent to another thread. */
 export interface LentPass {
-  readonly batch: Batch
+  readonly parts: readonly LentPart[]
   /** Names of the sites at which x and ∇ĥ are wanted; none for a forward pass alone. */
   readonly sites: readonly string[]
-  /** Of all auxiliaries that are named here. */
-  readonly auxiliary: AuxiliarySpec
   /** Null for θ as it is. */
   readonly merged: Merged | null
-  /** Runs beside θ. */
-  readonly beside: AdapterTensors | null
   /** @default false */
   readonly logits?: boolean
 }
@@ -31,8 +34,8 @@ export interface LentModel {
   readonly info: ModelInfo
   readonly engine: Pick<Engine, 'name' | 'description'>
 
-  /** Throws what `BaseModel.pass` throws. */
-  pass (pass: LentPass): Promise<PassResult>
+  /** What comes of each part. Throws what `BaseModel.pass` throws. */
+  pass (pass: LentPass): Promise<PassResult[]>
 
   dispose (): Promise<void>
 }

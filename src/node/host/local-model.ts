@@ -1,12 +1,12 @@
-import type * as tf from '@tensorflow/tfjs'
 import { openEngine, type EngineOptions } from '../../engine/open-engine.js'
 import { UnknownSiteError } from '../../errors.js'
-import { applyAuxiliary, parameterShapes } from '../../gl/auxiliary.js'
+import { joinBlocks, type RowBlock } from '../../gl/row-blocks.js'
 import { meanOfProducts } from '../../merge/mean-of-products.js'
 import { BaseModel, type ModelInfo } from '../../model/base-model.js'
-import type { Beside, PassResult } from '../../model/pass.js'
-import type { AdapterTensors, AuxiliarySpec, FloatTensor, Site } from '../../types.js'
-import type { LentModel, LentPass, Merged } from './lent-model.js'
+import type { PassShape } from '../../model/joined-batch.js'
+import type { PassResult } from '../../model/pass.js'
+import type { Site } from '../../types.js'
+import type { LentModel, LentPart, LentPass, Merged } from './lent-model.js'
 
 /** A base model in this thread, with whatever is merged into it or runs beside it. */
 export class LocalModel implements LentModel {
@@ -26,12 +26,13 @@ export class LocalModel implements LentModel {
   get info (): ModelInfo { return this.#model.info }
   get engine (): BaseModel['engine'] { return this.#model.engine }
 
-  async pass ({ batch, sites, auxiliary, merged, beside, logits = false }: LentPass): Promise<PassResult> {
-    await this.#merge(merged, auxiliary)
-    return await this.#model.pass(batch, {
+  async pass ({ parts, sites, merged, logits = false }: LentPass): Promise<PassResult[]> {
+    await this.#merge(merged)
+    const adapted = [...new Set(parts.flatMap(({ beside }) => [...beside?.adapter.keys() ?? []]))]
+    return await this.#model.pass(parts.map(({ batch }) => batch), {
       sites: sites.map(name => this.#site(name)),
       logits,
-      ...(beside === null ? {} : { beside: besideOf(beside, auxiliary) })
+      ...(adapted.length === 0 ? {} : { beside: shape => joinBlocks(blocksOf(parts, shape), adapted) })
     })
   }
 
@@ -39,12 +40,13 @@ export class LocalModel implements LentModel {
     await this.#model.dispose()
   }
 
-  async #merge (merged: Merged | null, auxiliary: AuxiliarySpec): Promise<void> {
+  async #merge (merged: Merged | null): Promise<void> {
     const state = merged?.state ?? null
     if (state === this.#merged) return
     this.#merged = null
-    const sites = merged === null ? [] : [...merged.members[0].adapter.keys()].map(name => this.#site(name))
-    await this.#model.merge(meanOfProducts(merged?.members ?? [], auxiliary, sites))
+    await this.#model.merge(merged === null
+      ? new Map()
+      : meanOfProducts(merged.members, merged.spec, [...merged.members[0].adapter.keys()].map(name => this.#site(name))))
     this.#merged = state
   }
 
@@ -55,16 +57,9 @@ export class LocalModel implements LentModel {
   }
 }
 
-function besideOf (adapter: AdapterTensors, spec: AuxiliarySpec): Beside {
-  const inputs = new Map<string, FloatTensor>()
-  for (const [site, own] of adapter) {
-    for (const [parameter, tensor] of own) inputs.set(`${site}|${parameter}`, tensor)
-  }
-  return {
-    key: JSON.stringify([spec.kind, spec.alpha / spec.rank, [...adapter.keys()]]),
-    inputs,
-    apply: (site, x, tensor) => adapter.has(site.name)
-      ? applyAuxiliary(spec, x, [...parameterShapes(spec, site).keys()].map(parameter => tensor<tf.Tensor2D>(`${site.name}|${parameter}`)))
-      : undefined
-  }
+/** Rows of each part, and then those that fill the pass up. */
+function blocksOf (parts: readonly LentPart[], { rows, length }: PassShape): RowBlock[] {
+  const own = parts.map(({ batch, beside }) => ({ tokens: batch.rows * length, own: beside }))
+  const used = own.reduce((sum, { tokens }) => sum + tokens, 0)
+  return [...own, { tokens: rows * length - used, own: null }]
 }

@@ -19,15 +19,15 @@ function failed (error: unknown): void {
 }
 
 /** What can be handed over without a copy. */
-function buffersOf ({ data, logits }: PassResult): ArrayBuffer[] {
-  const tensors = [...[...data.values()].flatMap(({ x, gradient }) => [x, gradient]), ...(logits === undefined ? [] : [logits])]
+function buffersOf (results: readonly PassResult[]): ArrayBuffer[] {
+  const tensors = results.flatMap(({ data, logits }) => [...[...data.values()].flatMap(({ x, gradient }) => [x, gradient]), ...(logits === undefined ? [] : [logits])])
   return [...new Set(tensors.map(({ values }) => values.buffer as ArrayBuffer))]
 }
 
 try {
   const model = await LocalModel.open(folder, options, line => say({ type: 'log', line }))
   port.on('message', (pass: ToThread) => {
-    model.pass(pass).then(result => say({ type: 'done', result }, buffersOf(result)), failed)
+    model.pass(pass).then(results => say({ type: 'done', results }, buffersOf(results)), failed)
   })
   const { name, description } = model.engine
   say({ type: 'ready', info: model.info, engine: { name, description } })

@@ -46,11 +46,11 @@ export class ModelThread implements LentModel {
   }
 
   /** @throws {EngineError} if the thread crashes */
-  async pass (pass: LentPass): Promise<PassResult> {
+  async pass (pass: LentPass): Promise<PassResult[]> {
     const worker = this.#worker ?? await this.#restart()
     const state = pass.merged?.state ?? null
     const known = state === this.#merged && pass.merged !== null
-    const message: ToThread = known ? { ...pass, merged: { state: pass.merged.state, members: [] } } : pass
+    const message: ToThread = known ? { ...pass, merged: { ...pass.merged, members: [] } } : pass
     const reply = next(worker)
     worker.postMessage(message)
     const answer = await reply
@@ -60,7 +60,7 @@ export class ModelThread implements LentModel {
     }
     if (answer.type !== 'done') throw new errors.EngineError(`the engine answered a pass with ${answer.type}`)
     this.#merged = state
-    return answer.result
+    return answer.results
   }
 
   async dispose (): Promise<void> {

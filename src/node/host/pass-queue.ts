@@ -1,9 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises'
+import { HostBusyError } from '../../errors.js'
 import type { PassResult } from '../../model/pass.js'
 import { unlessAborted } from '../../protocols/deadline.js'
 import type { AuxiliarySpec, Batch } from '../../types.js'
 import type { Applied } from '../applied.js'
-import type { LentModel } from './lent-model.js'
+import type { LentModel, LentPass } from './lent-model.js'
 
 export interface PassRequest {
   /** Id of the job. */
@@ -22,37 +23,133 @@ export interface Pass extends PassResult {
   readonly timings: { readonly queued: number, readonly pass: number }
 }
 
-/** The base model for many jobs: one pass at a time, each with what is applied to it, in the order in which they came. */
+/** Requests that may wait. Whoever comes then is told to try again, or elsewhere. */
+const MAX_WAITING = 256
+
+/** Tokens that are joined to one pass at most, padding included: beyond, more rows at once are no faster, and take memory. */
+const JOINED_TOKENS = 2048
+
+interface Waiting {
+  readonly request: PassRequest
+  readonly came: number
+  readonly signal: AbortSignal
+  readonly resolve: (pass: Pass) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** A request as it stands when its pass begins. */
+interface Ready extends Waiting {
+  readonly applied: Applied
+}
+
+/**
+ * The base model for many jobs. Requests that wait at the same moment, and meet the same weights, are one pass; the job
+ * that has had fewest tokens comes first.
+ */
 export class PassQueue {
   readonly #model: LentModel
-  #last: Promise<unknown> = Promise.resolve()
+  #waiting: Waiting[] = []
+  /** Tokens that each job has had, of those that wait or have lately. */
+  readonly #served = new Map<string, number>()
+  #running = false
 
   constructor (model: LentModel) {
     this.#model = model
   }
 
-  /** Throws what `LentModel.pass` throws, and the signal's reason if it ends first. */
+  /**
+   * Throws what `LentModel.pass` throws, and the signal's reason if it ends first.
+   *
+   * @throws {HostBusyError} if too many wait
+   */
   async pass (request: PassRequest, signal: AbortSignal): Promise<Pass> {
-    const came = performance.now()
-    const result = this.#last.then(async () => {
-      await turn() // what has arrived meanwhile is heard first
-      signal.throwIfAborted()
-      return await this.#run(request, came)
+    signal.throwIfAborted()
+    if (this.#waiting.length >= MAX_WAITING) throw new HostBusyError(`${this.#waiting.length} steps wait at this host already; try again later, or at another host`)
+    const result = new Promise<Pass>((resolve, reject) => {
+      this.#waiting.push({ request, came: performance.now(), signal, resolve, reject })
     })
-    this.#last = result.catch(() => {})
+    this.#enter(request.job)
+    if (!this.#running) this.#run().catch(() => undefined) // each request is told of its own failure
     return await unlessAborted(result, signal)
   }
 
-  async #run ({ job, batch, sites, auxiliary, applied }: PassRequest, came: number): Promise<Pass> {
+  async #run (): Promise<void> {
+    this.#running = true
+    try {
+      for (;;) {
+        await turn() // what has arrived meanwhile is heard first
+        this.#waiting = this.#waiting.filter(({ signal }) => !signal.aborted)
+        const group = this.#next()
+        if (group.length === 0) return
+        await this.#runGroup(group)
+      }
+    } finally {
+      this.#running = false
+    }
+  }
+
+  /** The request of the job that has had least, and all that can be joined to it. */
+  #next (): Ready[] {
+    const inOrder = [...this.#waiting].sort((a, b) => this.#servedTo(a) - this.#servedTo(b))
+    const group: Ready[] = []
+    for (const waiting of inOrder) {
+      if (!fits(group, waiting)) continue
+      const ready = { ...waiting, applied: waiting.request.applied() }
+      if (group.length === 0 || stateOf(group[0]) === stateOf(ready)) group.push(ready)
+    }
+    const taken = new Set(group.map(({ request }) => request))
+    this.#waiting = this.#waiting.filter(({ request }) => !taken.has(request))
+    for (const { request: { job, batch } } of group) this.#served.set(job, (this.#served.get(job) ?? 0) + batch.rows * batch.length)
+    return group
+  }
+
+  async #runGroup (group: readonly Ready[]): Promise<void> {
     const began = performance.now()
-    const { version, merged, beside } = applied()
-    const result = await this.#model.pass({
-      batch,
-      sites,
-      auxiliary,
-      merged: merged === undefined ? null : { state: `${job}/${version ?? ''}`, members: merged },
-      beside: beside ?? null
-    })
-    return { ...result, version, timings: { queued: began - came, pass: performance.now() - began } }
+    try {
+      const results = await this.#model.pass(passOf(group))
+      const pass = performance.now() - began
+      for (const [i, { came, applied: { version }, resolve }] of group.entries()) {
+        resolve({ ...results[i], version, timings: { queued: began - came, pass } })
+      }
+    } catch (error) {
+      if (group.length === 1) {
+        group[0].reject(error)
+        return
+      }
+      for (const one of group) await this.#runGroup([one]) // none fails for another's sake
+    }
+  }
+
+  /** A job that comes anew has had as much as the one that has had least: waiting is not saved up. */
+  #enter (job: string): void {
+    if (this.#waiting.length === 1 && !this.#running) this.#served.clear()
+    if (!this.#served.has(job)) this.#served.set(job, this.#served.size === 0 ? 0 : Math.min(...this.#served.values()))
+  }
+
+  #servedTo ({ request: { job } }: Waiting): number {
+    return this.#served.get(job) ?? 0
+  }
+}
+
+/** Names the weights that it meets; null for θ as it is. */
+function stateOf ({ request: { job }, applied: { version, merged } }: Ready): string | null {
+  return merged === undefined ? null : `${job}/${version ?? ''}`
+}
+
+/** Whether it wants the same sites, and does not make the pass too long. */
+function fits (group: readonly Waiting[], other: Waiting): boolean {
+  if (group.length === 0) return true
+  const length = Math.max(...[...group, other].map(({ request }) => request.batch.length))
+  const rows = [...group, other].reduce((sum, { request }) => sum + request.batch.rows, 0)
+  return group[0].request.sites.join() === other.request.sites.join() && rows * length <= JOINED_TOKENS
+}
+
+function passOf (group: readonly Ready[]): LentPass {
+  const [first] = group
+  const { request: { sites, auxiliary }, applied: { merged } } = first
+  return {
+    sites,
+    merged: merged === undefined ? null : { state: stateOf(first) ?? '', spec: auxiliary, members: merged },
+    parts: group.map(({ request: { batch, auxiliary: spec }, applied: { beside } }) => ({ batch, beside: beside === undefined ? null : { spec, adapter: beside } }))
   }
 }

@@ -20,5 +20,5 @@ export type ToThread = LentPass
 export type FromThread =
   | { readonly type: 'log', readonly line: string }
   | { readonly type: 'ready', readonly info: ModelInfo, readonly engine: LentModel['engine'] }
-  | { readonly type: 'done', readonly result: PassResult }
+  | { readonly type: 'done', readonly results: PassResult[] }
   | { readonly type: 'failed', readonly error: ThreadError }
