@@ -26,7 +26,7 @@ const RANK_STEP = 8
  * `[tokens, R]` each block keeps the columns of its owner, times α_k. Others take their own rows of x.
  *
  * @param blocks all tokens of the pass, in order, filled up with blocks of nobody
- * @param sites of all adapters
+ * @param sites of all adapters together
  */
 export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[]): BlockAuxiliaries {
   const placed = place(blocks)
@@ -36,9 +36,10 @@ export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[
   const columns = stackColumns(lowRank)
   const inputs = new Map<string, FloatTensor>()
   const { rank } = columns
+  const stacked = sites.filter(site => lowRank.some(({ adapter }) => adapter.has(site)))
   if (rank > 0) {
     inputs.set('scales', scales(lowRank, columns, tokens))
-    for (const site of sites) stackSite(inputs, columns, site)
+    for (const site of stacked) stackSite(inputs, columns, site)
   }
   for (const [k, { adapter }] of others.entries()) {
     for (const site of sites) {
@@ -46,14 +47,14 @@ export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[
     }
   }
   return {
-    key: JSON.stringify([sites, rank > 0, tokens, others.map(({ begin, tokens, spec: { kind, rank, alpha } }) => [begin, tokens, kind, alpha / rank])]),
+    key: JSON.stringify([stacked, others.map(({ begin, tokens, spec: { kind, rank, alpha }, adapter }) => [begin, tokens, kind, alpha / rank, [...adapter.keys()]])]),
     inputs,
     apply: (site, x, tensor) => {
       const { name } = site
-      if (!sites.includes(name)) return undefined
-      const parts = others.map((block, k) =>
-        ofOneBlock(block, x, [...parameterShapes(block.spec, site).keys()].map(parameter => tensor(`${k}|${name}|${parameter}`))))
-      if (rank > 0) {
+      const parts = others.flatMap((block, k) => block.adapter.has(name)
+        ? [ofOneBlock(block, x, [...parameterShapes(block.spec, site).keys()].map(parameter => tensor(`${k}|${name}|${parameter}`)))]
+        : [])
+      if (stacked.includes(name)) {
         const inner = tf.mul<tf.Tensor2D>(tf.matMul(x, tensor(`${name}|A`), false, true), tensor('scales')) // [tokens, R]
         parts.unshift(tf.matMul(inner, tensor(`${name}|B`), false, true)) // [tokens, out]
       }
@@ -110,8 +111,8 @@ function scales (blocks: readonly Placed[], { owners, rank }: Columns, tokens: n
 
 /** A `[R, in]` and B `[out, R]` of one site; zero where nobody has a column. */
 function stackSite (inputs: Map<string, FloatTensor>, { owners, rank }: Columns, site: string): void {
-  const [{ a: firstA, b: firstB }] = [...owners.keys()].map(adapter => factorsOf(adapter, site)).filter(({ a }) => a !== undefined)
-  const [inFeatures, outFeatures] = [firstA?.shape[1] ?? 0, firstB?.shape[0] ?? 0]
+  const known = [...owners.keys()].map(adapter => factorsOf(adapter, site)).find(({ a }) => a !== undefined)
+  const [inFeatures, outFeatures] = [known?.a?.shape[1] ?? 0, known?.b?.shape[0] ?? 0]
   const stackedA = new Float32Array(rank * inFeatures)
   const stackedB = new Float32Array(outFeatures * rank)
   for (const [adapter, { first, rank: own }] of owners) {

@@ -26,6 +26,17 @@ export function appliedTo (peer: string, { mode }: Job, members: JobMembers): Ap
   if (held.length === 0) return BASE_ALONE
   const version = members.stateId()
   return mode === 'joint'
-    ? { version, beside: meanOfParameters(held) }
+    ? meanAt(version, members)
     : { version, merged: held.map(({ tokens, adapter }) => ({ tokens, adapter })) }
+}
+
+/** The latest means of jobs: all of a job's rows meet one and the same. */
+const means = new WeakMap<JobMembers, Applied>()
+
+function meanAt (version: string, members: JobMembers): Applied {
+  const known = means.get(members)
+  if (known?.version === version) return known
+  const made = { version, beside: meanOfParameters(members.held) }
+  means.set(members, made)
+  return made
 }

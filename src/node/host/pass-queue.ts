@@ -64,6 +64,7 @@ export class PassQueue {
    */
   async pass (request: PassRequest, signal: AbortSignal): Promise<Pass> {
     signal.throwIfAborted()
+    if (this.#waiting.length >= MAX_WAITING) this.#forgetAborted()
     if (this.#waiting.length >= MAX_WAITING) throw new HostBusyError(`${this.#waiting.length} steps wait at this host already; try again later, or at another host`)
     const result = new Promise<Pass>((resolve, reject) => {
       this.#waiting.push({ request, came: performance.now(), signal, resolve, reject })
@@ -78,7 +79,7 @@ export class PassQueue {
     try {
       for (;;) {
         await turn() // what has arrived meanwhile is heard first
-        this.#waiting = this.#waiting.filter(({ signal }) => !signal.aborted)
+        this.#forgetAborted()
         const group = this.#next()
         if (group.length === 0) return
         await this.#runGroup(group)
@@ -86,6 +87,10 @@ export class PassQueue {
     } finally {
       this.#running = false
     }
+  }
+
+  #forgetAborted (): void {
+    this.#waiting = this.#waiting.filter(({ signal }) => !signal.aborted)
   }
 
   /** The request of the job that has had least, and all that can be joined to it. */

@@ -1,0 +1,89 @@
+import * as tf from '@tensorflow/tfjs'
+import { expect } from 'chai'
+import { startBackend } from '../../src/engine/backend.js'
+import { applyAuxiliary, parameterShapes } from '../../src/gl/auxiliary.js'
+import { joinBlocks, type RowBlock } from '../../src/gl/row-blocks.js'
+import type { AuxiliarySpec, FloatTensor, Site } from '../../src/types.js'
+import { seeded } from '../merge/random.js'
+import { relativeError } from '../support/compare.js'
+import { randomAdapter, SITES, uniform } from './adaptation.js'
+
+const random = seeded(1)
+const block = (tokens: number, spec: AuxiliarySpec): RowBlock => ({ tokens, own: { spec, adapter: randomAdapter(spec, SITES, random) } })
+const nobody = (tokens: number): RowBlock => ({ tokens, own: null })
+const shared = block(2, { kind: 'low-rank', rank: 3, alpha: 6 })
+
+const MIXTURES: Readonly<Record<string, readonly RowBlock[]>> = {
+  'one low-rank auxiliary': [block(4, { kind: 'low-rank', rank: 8, alpha: 8 })],
+  'low-rank auxiliaries of several ranks and α': [1, 4, 16, 2].map((rank, i) => block(i + 1, { kind: 'low-rank', rank, alpha: i + 0.5 })),
+  'linear auxiliaries': [block(2, { kind: 'linear', rank: 1, alpha: 1 }), block(3, { kind: 'linear', rank: 2, alpha: 1 })],
+  'both kinds, with rows of nobody between and after them': [
+    nobody(1), block(2, { kind: 'low-rank', rank: 5, alpha: 2 }), block(1, { kind: 'linear', rank: 1, alpha: 3 }), nobody(2), block(2, { kind: 'low-rank', rank: 2, alpha: 2 }), nobody(1)
+  ],
+  'one auxiliary of two blocks': [shared, block(1, { kind: 'low-rank', rank: 1, alpha: 1 }), { ...shared, tokens: 3 }]
+}
+
+/** Of each block's rows by its own auxiliary, one after the other. */
+function apart (blocks: readonly RowBlock[], site: Site, x: tf.Tensor2D): tf.Tensor2D {
+  let begin = 0
+  return tf.concat(blocks.map(({ tokens, own }) => {
+    const rows = tf.slice(x, [begin, 0], [tokens, site.inFeatures])
+    begin += tokens
+    if (own === null) return tf.zeros<tf.Rank.R2>([tokens, site.outFeatures])
+    return applyAuxiliary(own.spec, rows, [...parameterShapes(own.spec, site).keys()].map(name => tensor(own.adapter.get(site.name)!.get(name)!)))
+  }))
+}
+
+function tensor ({ values, shape }: FloatTensor): tf.Tensor2D {
+  return tf.tensor2d(values, shape as [number, number])
+}
+
+describe('gl: auxiliaries of many owners', () => {
+  before(async () => { await startBackend() })
+
+  for (const [what, blocks] of Object.entries(MIXTURES)) {
+    it(`add to each row what its owner's does, ${what}`, async () => {
+      const { inputs, apply } = joinBlocks(blocks, SITES.map(({ name }) => name))
+      const tokens = blocks.reduce((sum, block) => sum + block.tokens, 0)
+      for (const site of SITES) {
+        const [actual, expected] = tf.tidy(() => {
+          const x = tensor(uniform([tokens, site.inFeatures], random))
+          return [apply(site, x, name => tensor(inputs.get(name)!))!, apart(blocks, site, x)]
+        })
+        expect(actual.shape).to.deep.equal([tokens, site.outFeatures])
+        expect(relativeError(await actual.data(), await expected.data()), site.name).to.be.below(1e-6)
+        tf.dispose([actual, expected])
+      }
+    })
+  }
+
+  it('are stacked once for all blocks that share them', () => {
+    const { inputs } = joinBlocks(MIXTURES['one auxiliary of two blocks'], [SITES[0].name])
+    expect(inputs.get(`${SITES[0].name}|A`)!.shape[0]).to.equal(8) // 3 + 1, filled up
+  })
+
+  it('are nothing at a site that none of them has, and need not all have the same', async () => {
+    const [first, second, third] = SITES
+    const of = (site: Site, { kind }: Pick<AuxiliarySpec, 'kind'>): RowBlock => {
+      const spec = { kind, rank: 2, alpha: 2 }
+      return { tokens: 2, own: { spec, adapter: randomAdapter(spec, [site], random) } }
+    }
+    const blocks = [of(first, { kind: 'low-rank' }), of(second, { kind: 'linear' })]
+    const { inputs, apply } = joinBlocks(blocks, [first.name, second.name])
+    const given = (name: string): tf.Tensor2D => tensor(inputs.get(name)!)
+    expect(apply(third, tf.zeros([4, third.inFeatures]), given)).to.equal(undefined)
+    for (const [i, site] of [first, second].entries()) {
+      const output = await tf.tidy(() => apply(site, tf.ones([4, site.inFeatures]), given)!).array()
+      expect(output.map(row => row.some(value => value !== 0))).to.deep.equal([i === 0, i === 0, i === 1, i === 1])
+    }
+  })
+
+  it('have one key for one kind of work, whoever the owners are', () => {
+    const spec: AuxiliarySpec = { kind: 'low-rank', rank: 4, alpha: 4 }
+    const keyOf = (...blocks: RowBlock[]): string => joinBlocks(blocks, [SITES[0].name]).key
+    expect(keyOf(block(4, spec), block(4, spec))).to.equal(keyOf(block(6, { ...spec, alpha: 1 }), nobody(2)))
+    const linear: AuxiliarySpec = { kind: 'linear', rank: 1, alpha: 1 }
+    const keys = [keyOf(block(8, spec)), keyOf(block(8, linear)), keyOf(block(8, { ...linear, alpha: 2 })), keyOf(nobody(4), block(4, linear)), keyOf(block(4, linear), nobody(4))]
+    expect(new Set(keys).size).to.equal(keys.length)
+  })
+})

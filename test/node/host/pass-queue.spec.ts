@@ -1,0 +1,153 @@
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { LocalModel } from '../../../src/node/host/local-model.js'
+import type { LentModel, LentPass } from '../../../src/node/host/lent-model.js'
+import { type Pass, PassQueue, type PassRequest } from '../../../src/node/host/pass-queue.js'
+import type { AuxiliarySpec, Batch } from '../../../src/types.js'
+import { randomAdapter } from '../../gl/adaptation.js'
+import { seeded } from '../../merge/random.js'
+import { failureOf } from '../../protocols/nodes.js'
+import { relativeError } from '../../support/compare.js'
+import { FIXTURES, readBatch } from '../../support/fixtures.js'
+
+const LOW_RANK: AuxiliarySpec = { kind: 'low-rank', rank: 4, alpha: 8 }
+const LINEAR: AuxiliarySpec = { kind: 'linear', rank: 1, alpha: 0.5 }
+const forever = new AbortController().signal
+
+describe('the queue of a host', () => {
+  let model: LocalModel
+  let batch: Batch
+  /** Passes that the model was given. */
+  let passes: LentPass[]
+  let lent: LentModel
+
+  before(async () => {
+    model = await LocalModel.open(join(FIXTURES, 'gpt2-odd'), {}, () => {})
+    batch = await readBatch('gpt2-odd')
+  })
+  after(async () => { await model.dispose() })
+
+  beforeEach(() => {
+    passes = []
+    lent = {
+      info: model.info,
+      engine: model.engine,
+      dispose: async () => { await Promise.resolve() },
+      pass: async pass => {
+        passes.push(pass)
+        return await model.pass(pass)
+      }
+    }
+  })
+
+  const siteNames = (): string[] => model.info.sites.filter(({ name }) => name.endsWith('c_attn') || name.endsWith('c_fc')).map(({ name }) => name)
+
+  function request (job: string, fields: Partial<PassRequest> = {}): PassRequest {
+    return { job, batch, sites: siteNames(), auxiliary: LOW_RANK, applied: () => ({ version: null }), ...fields }
+  }
+
+  /** With an auxiliary of its own. */
+  function alone (job: string, seed: number, auxiliary = LOW_RANK, own = batch): PassRequest {
+    const sites = model.info.sites.filter(({ name }) => siteNames().includes(name))
+    const adapter = randomAdapter(auxiliary, sites, seeded(seed))
+    for (const tensors of adapter.values()) for (const { values } of tensors.values()) values.forEach((value, i) => { values[i] = value / 10 })
+    return request(job, { auxiliary, batch: own, applied: () => ({ version: String(seed), beside: adapter }) })
+  }
+
+  /** The first rows of a batch, without its last tokens. */
+  function part (rows: number, length: number): Batch {
+    const cut = (values: Int32Array): Int32Array => Int32Array.from({ length: rows * length }, (_, i) => values[Math.floor(i / length) * batch.length + i % length])
+    return { rows, length, inputIds: cut(batch.inputIds), attentionMask: cut(batch.attentionMask), labels: cut(batch.labels) }
+  }
+
+  function expectSame (actual: Pass, expected: Pass): void {
+    expect(actual.tokens).to.equal(expected.tokens)
+    expect(Math.abs(actual.loss - expected.loss) / expected.loss).to.be.below(1e-6)
+    for (const [site, { x, gradient }] of expected.data) {
+      const own = actual.data.get(site)!
+      expect(own.x.shape).to.deep.equal(x.shape)
+      expect(relativeError(own.x.values, x.values), `x.${site}`).to.be.below(1e-5)
+      expect(relativeError(own.gradient.values, gradient.values), `grad.${site}`).to.be.below(1e-5)
+    }
+  }
+
+  it('runs as one pass what waits at one moment, and gives each what it would get alone', async () => {
+    const requests = [
+      alone('a', 1), alone('b', 2, { ...LOW_RANK, rank: 7 }), request('c'), alone('d', 4, LINEAR), alone('e', 5, LOW_RANK, part(2, batch.length - 3)), alone('f', 6, LINEAR, part(1, 4))
+    ]
+    const queue = new PassQueue(lent)
+    const together = await Promise.all(requests.map(async own => await queue.pass(own, forever)))
+    expect(passes.map(({ parts }) => parts.length)).to.deep.equal([6])
+    for (const [i, own] of requests.entries()) expectSame(together[i], await queue.pass(own, forever))
+    expect(passes.length).to.equal(7)
+  })
+
+  it('joins none that meet other weights, or want other sites', async () => {
+    const queue = new PassQueue(lent)
+    const { beside } = alone('m', 1).applied()
+    const merged = { version: 'v', merged: [{ tokens: 1, adapter: beside! }] }
+    await Promise.all([
+      queue.pass(request('a'), forever),
+      queue.pass(request('b', { applied: () => merged }), forever),
+      queue.pass(request('b', { applied: () => merged }), forever),
+      queue.pass(request('c', { sites: [] }), forever),
+      queue.pass(request('c', { applied: () => merged }), forever)
+    ])
+    expect(passes.map(({ parts, merged, sites }) => [parts.length, merged?.state ?? null, sites.length > 0])).to.have.deep.members([
+      [1, null, true], [2, 'b/v', true], [1, null, false], [1, 'c/v', true]
+    ])
+  })
+
+  it('merges what a pass meets, and goes back to θ', async () => {
+    const queue = new PassQueue(lent)
+    const { beside } = alone('m', 3).applied()
+    const before = await queue.pass(request('a'), forever)
+    const apart = await queue.pass(alone('m', 3), forever)
+    expectSame(await queue.pass(request('b', { applied: () => ({ version: 'v', merged: [{ tokens: 9, adapter: beside! }] }) }), forever), apart)
+    expect(Math.abs(apart.loss - before.loss)).to.be.above(1e-3)
+    expectSame(await queue.pass(request('a'), forever), before)
+  })
+
+  it('lets none fail for another\'s sake', async () => {
+    const queue = new PassQueue(lent)
+    const broken = alone('broken', 2)
+    for (const tensors of broken.applied().beside!.values()) for (const { values } of tensors.values()) values.fill(3e38)
+    const [good, bad, other] = await Promise.allSettled([alone('a', 1), broken, alone('b', 3)].map(async own => await queue.pass(own, forever)))
+    expect([good.status, bad.status, other.status]).to.deep.equal(['fulfilled', 'rejected', 'fulfilled'])
+    expect((bad as PromiseRejectedResult).reason).to.have.property('name', 'NonFiniteError')
+  })
+
+  it('serves first the job that has had least', async () => {
+    const queue = new PassQueue(lent)
+    const order: string[] = []
+    const ask = async (job: string, sites: string[]): Promise<void> => {
+      await queue.pass(request(job, { sites }), forever)
+      order.push(job)
+    }
+    const [one, two] = siteNames() // different sites, so that each is a pass of its own
+    await Promise.all([ask('greedy', [one]), ask('greedy', [two]), ask('greedy', []), ask('modest', [one, two])])
+    expect(order.indexOf('modest')).to.be.at.most(1)
+  })
+
+  it('does not run what nobody waits for any more', async () => {
+    const queue = new PassQueue(lent)
+    const leaving = new AbortController()
+    const first = queue.pass(request('a', { sites: [] }), forever)
+    const left = failureOf(queue.pass(request('b'), leaving.signal))
+    leaving.abort(new Error('left'))
+    expect((await left).message).to.equal('left')
+    await first
+    await queue.pass(request('c', { sites: [] }), forever)
+    expect(passes.map(({ sites }) => sites.length)).to.deep.equal([0, 0])
+  })
+
+  it('tells those who come when too many wait to come again', async () => {
+    const queue = new PassQueue(lent)
+    const leaving = Array.from({ length: 256 }, () => new AbortController())
+    const waiting = leaving.map(async ({ signal }, i) => await queue.pass(request(`job ${i}`, { sites: [] }), signal).catch(() => undefined))
+    expect(await failureOf(queue.pass(request('late'), forever))).to.have.property('name', 'HostBusyError')
+    for (const one of leaving) one.abort()
+    await Promise.all(waiting)
+    await queue.pass(request('later', { sites: [] }), forever)
+  })
+})
