@@ -30,8 +30,9 @@ export function shiftLabels ({ rows, length, labels }: Batch): Targets {
 }
 
 /**
- * weight_t · −log softmax(logits_t)[id_t] of each token. Its gradient, (softmax − onehot)·weight, is written out: it is shorter
- * and more exact than what differentiating the logarithm would give.
+ * weight_t · −log softmax(logits_t)[id_t] of each token. Its gradient, (softmax − onehot)·weight, is written out: it is
+ * shorter and more exact than what differentiating the logarithm would give. The wanted logits are picked by their
+ * place, as the vocabulary is long and a one-hot matrix would be as large as the logits.
  *
  * @param logits `[tokens, vocabulary]`
  * @param ids `[tokens]`, integers
@@ -39,23 +40,30 @@ export function shiftLabels ({ rows, length, labels }: Batch): Targets {
  * @returns `[tokens]`
  */
 export function crossEntropy (logits: tf.Tensor2D, ids: tf.Tensor1D, weights: tf.Tensor1D): tf.Tensor1D {
+  const [tokens, vocabulary] = logits.shape
   const custom = tf.customGrad((x, save) => {
     const scores = x as tf.Tensor2D
-    const shifted = tf.sub(scores, tf.max(scores, -1, true)) // [tokens, vocabulary]
+    const places = tf.add<tf.Tensor1D>(ids, tf.range(0, tokens * vocabulary, vocabulary, 'int32')) // [tokens]
+    const shifted = tf.sub<tf.Tensor2D>(scores, tf.max(scores, -1, true)) // [tokens, vocabulary]
     const exponentials = tf.exp(shifted)
     const sums = tf.sum(exponentials, -1, true) // [tokens, 1]
-    const wanted = tf.oneHot(ids, scores.shape[1]) // [tokens, vocabulary]
-    const logLikelihood = tf.sub(tf.sum(tf.mul(shifted, wanted), -1), tf.log(tf.squeeze(sums, [-1]))) // [tokens]
-    const softmax = tf.div(exponentials, sums)
-    ;(save as tf.GradSaveFunc)([softmax, wanted])
+    const logLikelihood = tf.sub(pick(shifted, places), tf.log(tf.squeeze(sums, [-1]))) // [tokens]
+    ;(save as tf.GradSaveFunc)([tf.div(exponentials, sums), places])
     return {
       value: tf.neg(tf.mul(logLikelihood, weights)),
       gradFunc: (dy, saved) => {
-        const [probabilities, target] = saved as tf.Tensor2D[]
-        const share = tf.expandDims(tf.mul(weights, dy), -1) // [tokens, 1]
-        return tf.mul(tf.sub(probabilities, target), share)
+        const [softmax, places] = saved as [tf.Tensor2D, tf.Tensor1D]
+        const share = tf.mul(weights, dy) // [tokens]
+        const scaled = tf.mul<tf.Tensor2D>(softmax, tf.expandDims(share, -1)) // [tokens, vocabulary]
+        const picked = tf.sub(pick(scaled, places), share) // [tokens]
+        return tf.reshape(tf.tensorScatterUpdate(tf.reshape(scaled, [-1]), tf.expandDims(places, -1), picked), [tokens, vocabulary])
       }
     }
   })
   return custom(logits) as tf.Tensor1D
+}
+
+/** The elements at places of the matrix laid out as one row. */
+function pick (matrix: tf.Tensor2D, places: tf.Tensor1D): tf.Tensor1D {
+  return tf.gather(tf.reshape<tf.Rank.R1>(matrix, [-1]), places)
 }

@@ -88,6 +88,7 @@ export class OnnxEngine implements Engine {
       return await this.#runtime.InferenceSession.create(model, {
         executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
         graphOptimizationLevel: 'disabled',
+        enableMemPattern: false, // it would set aside the memory of a whole run beside what runs use
         ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
         logSeverityLevel: 3,
         extra: {

@@ -59,6 +59,10 @@ export const SHAPING: Readonly<Record<string, RecordKernel>> = {
   Cast: ({ graph, inputs: { x }, attrs: { dtype } }: KernelCall<{ dtype: Dtype }>) => cast(graph, x, dtype),
 
   Fill: ({ graph, attrs: { shape, value, dtype } }: KernelCall<{ shape: number[], value: number, dtype?: Dtype }>) => fill(graph, shape, dtype ?? 'float32', value),
+  Range: ({ graph, attrs: { start, stop, step, dtype } }: KernelCall<{ start: number, stop: number, step: number, dtype: 'float32' | 'int32' }>) => {
+    const values = Array.from({ length: Math.max(0, Math.ceil((stop - start) / step)) }, (_, i) => start + i * step)
+    return graph.constant(dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values), { shape: [values.length], dtype })
+  },
   ZerosLike: ({ graph, inputs: { x } }) => fill(graph, x.shape, x.dtype, 0),
   OnesLike: ({ graph, inputs: { x } }) => fill(graph, x.shape, x.dtype, 1),
   BroadcastTo: ({ graph, inputs: { x }, attrs: { shape } }: KernelCall<{ shape: number[] }>) =>
@@ -101,6 +105,11 @@ export const SHAPING: Readonly<Record<string, RecordKernel>> = {
   GatherV2: ({ graph, inputs: { x, indices }, attrs: { axis, batchDims } }: KernelCall<{ axis: number, batchDims: number }>) => {
     if (batchDims !== 0) throw new UnsupportedKernelError('kernel GatherV2 with batchDims cannot be compiled yet')
     return graph.emit('Gather', [x, indices], { shape: x.shape.toSpliced(axis, 1, ...indices.shape), dtype: x.dtype }, { attributes: { axis } })
+  },
+  /** Slices of a tensor replaced, each at the place that its row of indices says. */
+  TensorScatterUpdate: ({ graph, inputs: { tensor, indices, updates } }) => {
+    const places = graph.emit('Cast', [indices], indices, { attributes: { to: ELEMENT.int64 } }) // ONNX takes no others
+    return graph.emit('ScatterND', [tensor, places, updates], tensor)
   },
   OneHot: ({ graph, inputs: { indices }, attrs: { depth, onValue, offValue, dtype } }: KernelCall<{ depth: number, onValue: number, offValue: number, dtype?: Dtype }>) => {
     const values = graph.constant(Float32Array.of(offValue, onValue), { shape: [2], dtype: 'float32' })
