@@ -4,9 +4,10 @@ import type { Job } from '../../job.js'
 import { checkBatch } from '../../model/pass.js'
 import { verifyRecord } from '../../protocols/contribution/index.js'
 import type { OpenReply, StepReply, StepRequest } from '../../protocols/step/index.js'
-import type { AdaptationData, Site } from '../../types.js'
+import type { AdaptationData, Site, WireDtype } from '../../types.js'
 import { appliedTo, BASE_ALONE } from '../applied.js'
 import type { Jobs, JoinedJob } from '../jobs.js'
+import type { EncodedPart } from './encoded-part.js'
 import type { LentModel } from './lent-model.js'
 import { PassQueue } from './pass-queue.js'
 
@@ -29,10 +30,11 @@ export interface HostInit {
   readonly limits?: Partial<HostLimits>
 }
 
-/** A step's outcome, and for a training step what Gradient Learning needs. */
+/** A step's outcome, and for a training step what Gradient Learning needs: tensors, or as they cross the wire. */
 export interface HostedStep {
   readonly reply: StepReply
   readonly data: AdaptationData
+  readonly parts: readonly EncodedPart[]
 }
 
 /** How much a new measurement moves the speed that is told. */
@@ -84,32 +86,34 @@ export class Host {
   }
 
   /**
+   * @param wire the form in which adaptation data are wanted; null for the tensors themselves
    * @throws {UnknownJobError} if the job was not opened here
    * @throws {InvalidBatchError} if the batch does not fit the model or the limits
    * @throws {ProtocolError} if the contribution is not the trainer's own, or not signed by it
    * @throws {NonFiniteError} if the loss is NaN or infinite
    */
-  async step (peer: PeerId, request: StepRequest, signal: AbortSignal): Promise<HostedStep> {
+  async step (peer: PeerId, request: StepRequest, wire: WireDtype | null, signal: AbortSignal): Promise<HostedStep> {
     const joined = this.jobs.get(request.job)
     if (joined === undefined) throw new UnknownJobError(`job ${request.job} is not open here`)
     this.#checkSize(request)
     checkBatch(request.batch, this.model.info)
     await this.#take(peer, request, joined, signal)
-    return await this.#run(peer, request, joined, signal)
+    return await this.#run(peer, request, joined, wire, signal)
   }
 
-  async #run (peer: PeerId, { batch, adapted, purpose, job }: StepRequest, joined: JoinedJob, signal: AbortSignal): Promise<HostedStep> {
+  async #run (peer: PeerId, { batch, adapted, purpose, job }: StepRequest, joined: JoinedJob, wire: WireDtype | null, signal: AbortSignal): Promise<HostedStep> {
     const { members, sites } = joined
-    const { loss, tokens, version, data, timings } = await this.#queue.pass({
+    const { loss, tokens, version, data, parts, timings } = await this.#queue.pass({
       job,
       batch,
+      wire,
       sites: purpose === 'train' ? sites.map(({ name }) => name) : [],
       auxiliary: joined.job.auxiliary,
       applied: () => adapted ? appliedTo(peer.toString(), joined.job, members) : BASE_ALONE
     }, signal)
     if (purpose === 'train') this.#measure(batch.rows * batch.length, timings.pass)
     const shown = version === null || joined.job.mode === 'alone' ? [] : members.held.map(({ record }) => record)
-    return { reply: { loss, tokens, version, members: shown, timings }, data }
+    return { reply: { loss, tokens, version, members: shown, timings }, data, parts }
   }
 
   /** The trainer's latest auxiliary counts before the pass begins. */

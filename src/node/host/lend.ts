@@ -5,16 +5,12 @@ import type { Manifest } from '../../tensor/chunks.js'
 import type { Offer } from '../../protocols/advert/index.js'
 import { stepServer, type StepReply, type StepRequest } from '../../protocols/step/index.js'
 import type { JobMessage } from '../../protocols/topic/index.js'
-import { encodeAdaptation } from '../../tensor/adaptation.js'
-import type { AdaptationData, SiteData } from '../../types.js'
 import type { ColaNode } from '../node.js'
+import type { EncodedPart } from './encoded-part.js'
 import type { Host } from './host.js'
 
 /** Files that a trainer needs to turn text into tokens. */
 const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json']
-
-/** Neighbouring sites are announced together up to so many bytes of x and ∇ĥ in float32. */
-const GROUP_BYTES = 8 << 20
 
 /** How long the trainer may take to listen, in milliseconds, see `JobTopic.publish`. */
 const ANNOUNCE_TIMEOUT = 30_000
@@ -46,8 +42,8 @@ export async function lend (node: ColaNode, { host, folder }: LendInit): Promise
         const key = `${peer.toString()}/${request.job}`
         for (const blob of lent.get(key) ?? []) node.store.delete(blob)
         lent.delete(key)
-        const { reply, data } = await host.step(peer, request, signal)
-        const parts = groups(data).map(group => ({ group, manifest: node.store.put(encodeAdaptation(group, request.wire), 'adaptation') }))
+        const { reply, parts } = await host.step(peer, request, request.wire, signal)
+        for (const { manifest, bytes } of parts) node.store.add({ manifest, bytes, kind: 'adaptation' })
         if (parts.length > 0) lent.set(key, parts.map(({ manifest }) => manifest.id))
         announce(node, peer, request, reply, parts)
         return reply
@@ -59,34 +55,13 @@ export async function lend (node: ColaNode, { host, folder }: LendInit): Promise
   return async () => await server.stop()
 }
 
-interface Part {
-  readonly group: AdaptationData
-  readonly manifest: Manifest
-}
-
 /** In the background: the trainer has the reply meanwhile. */
-function announce (node: ColaNode, peer: PeerId, { job, step, wire }: StepRequest, { version }: StepReply, parts: readonly Part[]): void {
+function announce (node: ColaNode, peer: PeerId, { job, step, wire }: StepRequest, { version }: StepReply, parts: readonly EncodedPart[]): void {
   const topic = node.jobs.get(job)?.topic
-  for (const [i, { group, manifest }] of parts.entries()) {
-    const message: JobMessage = { type: 'adaptation', job, step, trainer: peer.toString(), version, group: String(i), sites: [...group.keys()], wire, manifest }
+  for (const [i, { sites, manifest }] of parts.entries()) {
+    const message: JobMessage = { type: 'adaptation', job, step, trainer: peer.toString(), version, group: String(i), sites: [...sites], wire, manifest }
     topic?.publish(message, { to: peer, signal: AbortSignal.timeout(ANNOUNCE_TIMEOUT) }).catch(node.log)
   }
-}
-
-/** Sites in their order, joined while they are small, so that the first can be pulled before the last is encoded. */
-function groups (data: AdaptationData): Array<Map<string, SiteData>> {
-  const parts: Array<Map<string, SiteData>> = []
-  let bytes = Infinity
-  for (const [site, own] of data) {
-    const size = own.x.values.byteLength + own.gradient.values.byteLength
-    if (bytes + size > GROUP_BYTES) {
-      parts.push(new Map())
-      bytes = 0
-    }
-    parts[parts.length - 1].set(site, own)
-    bytes += size
-  }
-  return parts
 }
 
 function offerOf ({ model: { info, engine }, limits, tokensPerSecond }: Host, files: Record<string, Manifest>): Offer {

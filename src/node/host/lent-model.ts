@@ -2,7 +2,8 @@ import type { Engine } from '../../engine/engine.js'
 import type { Weighted } from '../../merge/weighted.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import type { PassResult } from '../../model/pass.js'
-import type { AdapterTensors, AuxiliarySpec, Batch } from '../../types.js'
+import type { AdapterTensors, AuxiliarySpec, Batch, WireDtype } from '../../types.js'
+import type { EncodedPart } from './encoded-part.js'
 
 /** What is merged into θ: the mean of the members' ΔW. */
 export interface Merged {
@@ -16,6 +17,13 @@ export interface Merged {
 export interface LentPart {
   readonly batch: Batch
   readonly beside: { readonly spec: AuxiliarySpec, readonly adapter: AdapterTensors } | null
+  /** The wire form in which adaptation data are wanted. @default the tensors themselves */
+  readonly wire?: WireDtype
+}
+
+/** What comes of a part: adaptation data either as tensors, or as they cross the wire. */
+export interface LentResult extends PassResult {
+  readonly parts: readonly EncodedPart[]
 }
 
 /** One pass, in values that can be sent to another thread. */
@@ -35,7 +43,7 @@ export interface LentModel {
   readonly engine: Pick<Engine, 'name' | 'description'>
 
   /** What comes of each part. Throws what `BaseModel.pass` throws. */
-  pass (pass: LentPass): Promise<PassResult[]>
+  pass (pass: LentPass): Promise<LentResult[]>
 
   dispose (): Promise<void>
 }

@@ -4,9 +4,9 @@ import { joinBlocks, type RowBlock } from '../../gl/row-blocks.js'
 import { meanOfProducts } from '../../merge/mean-of-products.js'
 import { BaseModel, type ModelInfo } from '../../model/base-model.js'
 import type { PassShape } from '../../model/joined-batch.js'
-import type { PassResult } from '../../model/pass.js'
-import type { Site } from '../../types.js'
-import type { LentModel, LentPart, LentPass, Merged } from './lent-model.js'
+import type { Site, SiteData } from '../../types.js'
+import { encodeParts } from './encoded-part.js'
+import type { LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
 
 /** A base model in this thread, with whatever is merged into it or runs beside it. */
 export class LocalModel implements LentModel {
@@ -26,13 +26,17 @@ export class LocalModel implements LentModel {
   get info (): ModelInfo { return this.#model.info }
   get engine (): BaseModel['engine'] { return this.#model.engine }
 
-  async pass ({ parts, sites, merged, logits = false }: LentPass): Promise<PassResult[]> {
+  async pass ({ parts, sites, merged, logits = false }: LentPass): Promise<LentResult[]> {
     await this.#merge(merged)
     const adapted = [...new Set(parts.flatMap(({ beside }) => [...beside?.adapter.keys() ?? []]))]
-    return await this.#model.pass(parts.map(({ batch }) => batch), {
+    const results = await this.#model.pass(parts.map(({ batch }) => batch), {
       sites: sites.map(name => this.#site(name)),
       logits,
       ...(adapted.length === 0 ? {} : { beside: shape => joinBlocks(blocksOf(parts, shape), adapted) })
+    })
+    return results.map((result, i) => {
+      const { wire } = parts[i]
+      return wire === undefined ? { ...result, parts: [] } : { ...result, data: new Map<string, SiteData>(), parts: encodeParts(result.data, wire) }
     })
   }
 

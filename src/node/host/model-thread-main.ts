@@ -1,6 +1,6 @@
 /** The thread of `ModelThread`: one base model, one pass after the other. */
 import { parentPort, workerData } from 'node:worker_threads'
-import type { PassResult } from '../../model/pass.js'
+import type { LentResult } from './lent-model.js'
 import { LocalModel } from './local-model.js'
 import type { FromThread, ThreadData, ToThread } from './thread-messages.js'
 
@@ -19,9 +19,12 @@ function failed (error: unknown): void {
 }
 
 /** What can be handed over without a copy. */
-function buffersOf (results: readonly PassResult[]): ArrayBuffer[] {
-  const tensors = results.flatMap(({ data, logits }) => [...[...data.values()].flatMap(({ x, gradient }) => [x, gradient]), ...(logits === undefined ? [] : [logits])])
-  return [...new Set(tensors.map(({ values }) => values.buffer as ArrayBuffer))]
+function buffersOf (results: readonly LentResult[]): ArrayBuffer[] {
+  return [...new Set(results.flatMap(({ data, parts, logits }) => [
+    ...[...data.values()].flatMap(({ x, gradient }) => [x.values.buffer as ArrayBuffer, gradient.values.buffer as ArrayBuffer]),
+    ...parts.map(({ bytes }) => bytes.buffer),
+    ...(logits === undefined ? [] : [logits.values.buffer as ArrayBuffer])
+  ]))]
 }
 
 try {

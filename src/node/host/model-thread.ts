@@ -4,8 +4,7 @@ import { pEvent } from 'p-event'
 import type { EngineOptions } from '../../engine/open-engine.js'
 import * as errors from '../../errors.js'
 import type { ModelInfo } from '../../model/base-model.js'
-import type { PassResult } from '../../model/pass.js'
-import type { LentModel, LentPass } from './lent-model.js'
+import type { LentModel, LentPass, LentResult } from './lent-model.js'
 import type { FromThread, ThreadData, ThreadError, ToThread } from './thread-messages.js'
 
 const MAIN = new URL(`model-thread-main${extname(import.meta.filename)}`, import.meta.url)
@@ -46,7 +45,7 @@ export class ModelThread implements LentModel {
   }
 
   /** @throws {EngineError} if the thread crashes */
-  async pass (pass: LentPass): Promise<PassResult[]> {
+  async pass (pass: LentPass): Promise<LentResult[]> {
     const worker = this.#worker ?? await this.#restart()
     const state = pass.merged?.state ?? null
     const known = state === this.#merged && pass.merged !== null

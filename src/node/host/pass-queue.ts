@@ -1,10 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { HostBusyError } from '../../errors.js'
-import type { PassResult } from '../../model/pass.js'
 import { unlessAborted } from '../../protocols/deadline.js'
-import type { AuxiliarySpec, Batch } from '../../types.js'
+import type { AuxiliarySpec, Batch, WireDtype } from '../../types.js'
 import type { Applied } from '../applied.js'
-import type { LentModel, LentPass } from './lent-model.js'
+import type { LentModel, LentPass, LentResult } from './lent-model.js'
 
 export interface PassRequest {
   /** Id of the job. */
@@ -13,11 +12,13 @@ export interface PassRequest {
   /** Names of the sites at which x and ∇ĥ are wanted; none for a forward pass alone. */
   readonly sites: readonly string[]
   readonly auxiliary: AuxiliarySpec
+  /** The wire form in which adaptation data are wanted; null for the tensors themselves. */
+  readonly wire: WireDtype | null
   /** Called when the pass begins, so that what is applied is as new as can be. */
   readonly applied: () => Applied
 }
 
-export interface Pass extends PassResult {
+export interface Pass extends LentResult {
   readonly version: string | null
   /** In milliseconds. */
   readonly timings: { readonly queued: number, readonly pass: number }
@@ -155,6 +156,10 @@ function passOf (group: readonly Ready[]): LentPass {
   return {
     sites,
     merged: merged === undefined ? null : { state: stateOf(first) ?? '', spec: auxiliary, members: merged },
-    parts: group.map(({ request: { batch, auxiliary: spec }, applied: { beside } }) => ({ batch, beside: beside === undefined ? null : { spec, adapter: beside } }))
+    parts: group.map(({ request: { batch, wire, auxiliary: spec }, applied: { beside } }) => ({
+      batch,
+      ...(wire === null ? {} : { wire }),
+      beside: beside === undefined ? null : { spec, adapter: beside }
+    }))
   }
 }

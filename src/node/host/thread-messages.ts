@@ -1,7 +1,6 @@
 import type { EngineOptions } from '../../engine/open-engine.js'
 import type { ModelInfo } from '../../model/base-model.js'
-import type { PassResult } from '../../model/pass.js'
-import type { LentModel, LentPass } from './lent-model.js'
+import type { LentModel, LentPass, LentResult } from './lent-model.js'
 
 /** What a model's thread is started with. */
 export interface ThreadData {
@@ -20,5 +19,5 @@ export type ToThread = LentPass
 export type FromThread =
   | { readonly type: 'log', readonly line: string }
   | { readonly type: 'ready', readonly info: ModelInfo, readonly engine: LentModel['engine'] }
-  | { readonly type: 'done', readonly results: PassResult[] }
+  | { readonly type: 'done', readonly results: LentResult[] }
   | { readonly type: 'failed', readonly error: ThreadError }

@@ -43,7 +43,7 @@ describe('the queue of a host', () => {
   const siteNames = (): string[] => model.info.sites.filter(({ name }) => name.endsWith('c_attn') || name.endsWith('c_fc')).map(({ name }) => name)
 
   function request (job: string, fields: Partial<PassRequest> = {}): PassRequest {
-    return { job, batch, sites: siteNames(), auxiliary: LOW_RANK, applied: () => ({ version: null }), ...fields }
+    return { job, batch, wire: null, sites: siteNames(), auxiliary: LOW_RANK, applied: () => ({ version: null }), ...fields }
   }
 
   /** With an auxiliary of its own. */
