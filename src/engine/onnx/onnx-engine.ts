@@ -1,3 +1,4 @@
+import * as tf from '@tensorflow/tfjs'
 import { EngineError } from '../../errors.js'
 import type { FloatTensor, NamedTensors, TensorData } from '../../types.js'
 import type { Engine, Weights } from '../engine.js'
@@ -37,10 +38,10 @@ export class OnnxEngine implements Engine {
     this.description = `ONNX Runtime (${init.device}${init.threads === undefined ? '' : `, ${init.threads} threads`})`
   }
 
-  /** @throws {EngineError} if ONNX Runtime is not installed, or lacks the device */
+  /** @throws {EngineError} if ONNX Runtime is not installed, or the device cannot be used */
   static async open (weights: Weights, init: OnnxEngineInit): Promise<OnnxEngine> {
     const runtime = installedRuntime()
-    return new OnnxEngine(runtime, await externalWeights(weights), { ...init, device: deviceOf(runtime, init.device) })
+    return new OnnxEngine(runtime, await externalWeights(weights), { ...init, device: await deviceOf(runtime, init.device) })
   }
 
   async run (run: StepRun): Promise<NamedTensors<Float32Array>> {
@@ -113,11 +114,29 @@ function installedRuntime (): Runtime {
   }
 }
 
-function deviceOf (runtime: Runtime, wanted: Device | 'auto'): Device {
+/** The wanted device; with auto CUDA if it works here, else the CPU. */
+async function deviceOf (runtime: Runtime, wanted: Device | 'auto'): Promise<Device> {
   const found = runtime.listSupportedBackends()
-  if (wanted === 'auto') return found.some(({ name, bundled }) => name === 'cuda' && bundled) ? 'cuda' : 'cpu'
+  if (wanted === 'auto') {
+    const hopeful = found.some(({ name, bundled }) => name === 'cuda' && bundled)
+    return hopeful && await whyNot(runtime, 'cuda') === undefined ? 'cuda' : 'cpu'
+  }
   if (!found.some(({ name }) => name === wanted)) throw new EngineError(`ONNX Runtime has no ${wanted} here; it has ${found.map(({ name }) => name).join(', ')}`)
+  const reason = await whyNot(runtime, wanted)
+  if (reason !== undefined) throw new EngineError(`${wanted} cannot be used here: ${reason}; use --device cpu`)
   return wanted
+}
+
+/** Why nothing can be run on a device: undefined if something can. */
+async function whyNot (runtime: Runtime, device: Device): Promise<string | undefined> {
+  const { model } = compile(tensor => ({ y: tf.neg(tensor('x')) }), new Map([['x', { shape: [1], dtype: 'float32' }]]), new Map())
+  try {
+    const session = await runtime.InferenceSession.create(model, { executionProviders: [device], logSeverityLevel: 4 })
+    await session.release()
+    return undefined
+  } catch (error) {
+    return (error as Error).message.split('\n', 1)[0]
+  }
 }
 
 function specOf ({ shape, values }: TensorData): TensorSpec {
