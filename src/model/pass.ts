@@ -11,7 +11,7 @@ import type { Network, NetworkInfo, Parameters, Tap, Tokens } from './network.js
 const MASKED = -3.4028234663852886e38
 
 /** Unmerged auxiliaries, which run beside the base model. */
-export interface Beside {
+interface Beside {
   /** Names what `apply` does: the same name and the same shapes of inputs mean the same work. */
   readonly key: string
   /** What it works on, by names of its own. */
