@@ -34,14 +34,20 @@ export function compile (step: Step, inputs: ReadonlyMap<string, TensorSpec>, we
     const tensor = (name: string): tf.Tensor => {
       const known = given.get(name)
       if (known !== undefined) return known
-      const made = tensorOf(values.get(name) ?? weightNamed(graph, name, weights))
+      const made = tf.keep(tensorOf(values.get(name) ?? weightNamed(graph, name, weights))) // it may be asked for in a tidy, and after it
       given.set(name, made)
       return made
     }
-    const results = tf.tidy(() => step(tensor as <T extends tf.Tensor>(name: string) => T))
-    const outputs = Object.fromEntries(Object.entries(results).map(([name, result]) => [name, valueOf(result)]))
-    tf.dispose([...given.values(), results])
-    return outputs
+    try {
+      const results = tf.tidy(() => step(tensor as <T extends tf.Tensor>(name: string) => T))
+      try {
+        return Object.fromEntries(Object.entries(results).map(([name, result]) => [name, valueOf(result)]))
+      } finally {
+        tf.dispose(results)
+      }
+    } finally {
+      tf.dispose([...given.values()])
+    }
   })
   const model = graph.finish(outputs)
   return { model: encodeModel(model), inputs: model.inputs, outputs: model.outputs }

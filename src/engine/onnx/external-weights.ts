@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
-import { open, mkdir, realpath, rename, rm, stat } from 'node:fs/promises'
+import { createHash, randomBytes } from 'node:crypto'
+import { type FileHandle, open, mkdir, realpath, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join, relative, sep } from 'node:path'
-import { randomBytes } from 'node:crypto'
+import { EngineError } from '../../errors.js'
 import { readStored, type StoredTensor } from '../../tensor/stored.js'
 import type { Weights } from '../engine.js'
 import type { ExternalWeight } from './compile.js'
@@ -37,6 +37,7 @@ export async function externalWeights (weights: Weights): Promise<ExternalWeight
 }
 
 function commonFolder (paths: readonly string[]): string {
+  if (paths.length === 0) return sep
   const [first, ...others] = paths.map(path => dirname(path).split(sep))
   const shared = others.reduce((common, parts) => common.filter((part, i) => common.slice(0, i + 1).join(sep) === parts.slice(0, i + 1).join(sep) && part === parts[i]), first)
   return shared.join(sep) || sep
@@ -58,9 +59,8 @@ async function converted (weights: Weights): Promise<Weights> {
 }
 
 async function convert (weights: Weights, path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
   const partial = `${path}.${randomBytes(4).toString('hex')}.partial`
-  const file = await open(partial, 'w')
+  const file = await openNew(partial)
   try {
     for (const [name, stored] of weights) await file.write(new Uint8Array((await readStored(name, stored)).values.buffer))
     await file.sync()
@@ -70,6 +70,16 @@ async function convert (weights: Weights, path: string): Promise<void> {
     await file.close().catch(() => undefined)
     await rm(partial, { force: true })
     throw error
+  }
+}
+
+/** @throws {EngineError} if there is no place for it */
+async function openNew (path: string): Promise<FileHandle> {
+  try {
+    await mkdir(dirname(path), { recursive: true })
+    return await open(path, 'wx')
+  } catch (cause) {
+    throw new EngineError(`weights that are not float32 are kept as float32 in ${dirname(path)}, where nothing can be written (${(cause as Error).message}); set COLANET_CACHE to a folder of yours`, { cause })
   }
 }
 

@@ -84,7 +84,9 @@ export class Graph {
 
   /** The graph of what the outputs need, and nothing else. All inputs stay. */
   finish (outputs: Readonly<Record<string, Value>>): Model {
+    const taken = new Set([...this.#inputs.map(({ name }) => name), ...this.#initializers.keys()])
     for (const [name, value] of Object.entries(outputs)) {
+      if (taken.has(name)) throw new Error(`output ${name} is called as an input or a weight is; name it otherwise`)
       this.#nodes.push({ op: 'Identity', inputs: [value.name], outputs: [name], attributes: {} })
     }
     const needed = new Set(Object.keys(outputs))
@@ -106,8 +108,9 @@ export class Graph {
     this.#initializers.set(name, { name, element, shape, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) })
   }
 
+  /** Begins as no name that a step gives does. */
   #name (kind: string): string {
-    return `${kind}_${this.#count++}`
+    return `%${kind}_${this.#count++}`
   }
 }
 

@@ -5,7 +5,7 @@ import type { Engine, Weights } from '../engine.js'
 import type { StepRun, TensorSpec } from '../step.js'
 import { compile } from './compile.js'
 import { type ExternalWeights, externalWeights } from './external-weights.js'
-import { loadRuntime, type Runtime, type Session } from './runtime.js'
+import { hasCudaProvider, loadRuntime, type Runtime, type Session } from './runtime.js'
 
 type Device = 'cpu' | 'cuda' | 'webgpu'
 
@@ -118,8 +118,7 @@ function installedRuntime (): Runtime {
 async function deviceOf (runtime: Runtime, wanted: Device | 'auto'): Promise<Device> {
   const found = runtime.listSupportedBackends()
   if (wanted === 'auto') {
-    const hopeful = found.some(({ name, bundled }) => name === 'cuda' && bundled)
-    return hopeful && await whyNot(runtime, 'cuda') === undefined ? 'cuda' : 'cpu'
+    return hasCudaProvider() && await whyNot(runtime, 'cuda') === undefined ? 'cuda' : 'cpu'
   }
   if (!found.some(({ name }) => name === wanted)) throw new EngineError(`ONNX Runtime has no ${wanted} here; it has ${found.map(({ name }) => name).join(', ')}`)
   const reason = await whyNot(runtime, wanted)

@@ -114,20 +114,21 @@ export function valueOf (tensor: tf.Tensor): Value {
 
 function recordKernel (name: string, record: RecordKernel, { inputs, attrs }: Parameters<tf.KernelConfig['kernelFunc']>[0]): tf.TensorInfo | tf.TensorInfo[] {
   const graph = recorder.recording
-  const values = Object.fromEntries(Object.entries(inputs as Record<string, tf.TensorInfo>).map(([key, { dataId }]) => [key, recorder.value(dataId)]))
-  const results = fold(name, values, attrs, graph) ?? record({ graph, inputs: values, attrs: attrs as never })
+  const given = Object.entries(inputs as Record<string, tf.TensorInfo | undefined>) // an input that may be left out is there as undefined
+  const values = Object.fromEntries(given.flatMap(([key, info]) => info === undefined ? [] : [[key, recorder.value(info.dataId)]]))
+  const results = fold(name, values, { list: Array.isArray(inputs), attrs }, graph) ?? record({ graph, inputs: values, attrs: attrs as never })
   const infos = [results].flat().map(value => ({ dataId: recorder.add(value), shape: [...value.shape], dtype: value.dtype }))
   return Array.isArray(results) ? infos : infos[0]
 }
 
 /** The kernel's results where all that it takes is known, and small; computed by the CPU backend. */
-function fold (name: string, inputs: Readonly<Record<string, Value>>, attrs: tf.NamedAttrMap | undefined, graph: Graph): Value | Value[] | undefined {
+function fold (name: string, inputs: Readonly<Record<string, Value>>, { list, attrs }: { list: boolean, attrs: tf.NamedAttrMap | undefined }, graph: Graph): Value | Value[] | undefined {
   const values = Object.entries(inputs)
   const kernel = tf.getKernel(name, 'cpu') as tf.KernelConfig | undefined
   if (kernel === undefined || !values.every(([, { data }]) => data !== undefined && data.length <= FOLDED_SIZE)) return undefined
   const backend = tf.findBackend('cpu') as unknown as tf.MathBackendCPU
   const onCpu = Object.fromEntries(values.map(([key, { shape, dtype, data }]) => [key, backend.makeTensorInfo([...shape], dtype, data)]))
-  const results = kernel.kernelFunc({ inputs: onCpu, attrs: attrs ?? {}, backend })
+  const results = kernel.kernelFunc({ inputs: (list ? Object.values(onCpu) : onCpu) as tf.NamedTensorInfoMap, attrs: attrs ?? {}, backend })
   const constants = [results].flat().map(({ dataId, shape, dtype }) =>
     graph.constant(dataOf(backend.data.get(dataId).values ?? null, shape, dtype), { shape, dtype: checkDtype(dtype) }))
   return Array.isArray(results) ? constants : constants[0]

@@ -11,8 +11,8 @@ import type { LentModel, LentPart, LentPass, LentResult, Merged } from './lent-m
 /** A base model in this thread, with whatever is merged into it or runs beside it. */
 export class LocalModel implements LentModel {
   readonly #model: BaseModel
-  /** What is merged into θ now. */
-  #merged: string | null = null
+  /** What is merged into θ now; null for θ as it is, undefined where that is not known. */
+  #merged: string | null | undefined = null
 
   private constructor (model: BaseModel) {
     this.#model = model
@@ -47,7 +47,7 @@ export class LocalModel implements LentModel {
   async #merge (merged: Merged | null): Promise<void> {
     const state = merged?.state ?? null
     if (state === this.#merged) return
-    this.#merged = null
+    this.#merged = undefined // it may fail before or after
     await this.#model.merge(merged === null
       ? new Map()
       : meanOfProducts(merged.members, merged.spec, [...merged.members[0].adapter.keys()].map(name => this.#site(name))))

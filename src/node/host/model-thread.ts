@@ -29,6 +29,7 @@ export class ModelThread implements LentModel {
   #worker: Worker | undefined
   /** What is merged there now; null for θ as it is. */
   #merged: string | null = null
+  #closed = false
 
   private constructor (init: ModelThreadInit, worker: Worker, { info, engine }: Ready) {
     this.#init = init
@@ -46,6 +47,7 @@ export class ModelThread implements LentModel {
 
   /** @throws {EngineError} if the thread crashes */
   async pass (pass: LentPass): Promise<LentResult[]> {
+    if (this.#closed) throw new errors.EngineError('the engine is closed')
     const worker = this.#worker ?? await this.#restart()
     const state = pass.merged?.state ?? null
     const known = state === this.#merged && pass.merged !== null
@@ -64,12 +66,17 @@ export class ModelThread implements LentModel {
 
   async dispose (): Promise<void> {
     const worker = this.#worker
+    this.#closed = true
     this.#worker = undefined
     await worker?.terminate()
   }
 
   async #restart (): Promise<Worker> {
     const { worker } = await start(this.#init)
+    if (this.#closed) {
+      await worker.terminate()
+      throw new errors.EngineError('the engine was closed while it started again')
+    }
     this.#worker = worker
     this.#merged = null
     this.#watch(worker)

@@ -2,10 +2,19 @@ import * as tf from '@tensorflow/tfjs'
 import type { Dtype, Graph, Value } from '../graph.js'
 import type { KernelCall, RecordKernel } from '../recorder.js'
 import { isAll, scalar } from './constants.js'
+import { cast } from './shaping.js'
 
 /** One result of the same shape for each element of x. */
 function unary (op: string): RecordKernel {
   return ({ graph, inputs: { x } }) => graph.emit(op, [x], x)
+}
+
+/** `unary`, of floats also where x holds integers. */
+function ofFloats (op: string): RecordKernel {
+  return ({ graph, inputs: { x } }) => {
+    const float = cast(graph, x, 'float32')
+    return graph.emit(op, [float], float)
+  }
 }
 
 /** One result for each pair of elements, broadcast as in NumPy. */
@@ -37,7 +46,7 @@ export const ELEMENTWISE: Readonly<Record<string, RecordKernel>> = {
   Abs: unary('Abs'),
   Cos: unary('Cos'),
   Erf: unary('Erf'),
-  Exp: unary('Exp'),
+  Exp: ofFloats('Exp'),
   Floor: unary('Floor'),
   Log: unary('Log'),
   LogicalNot: unary('Not'),
@@ -88,6 +97,7 @@ export const ELEMENTWISE: Readonly<Record<string, RecordKernel>> = {
     const trailing = t.shape.length - condition.shape.length // TensorFlow.js aligns a vector of conditions with the first axis
     const shape = [...condition.shape, ...Array.from({ length: trailing }, () => 1)]
     const aligned = trailing === 0 ? condition : graph.emit('Reshape', [condition, graph.integers(shape)], { shape, dtype: 'bool' })
-    return graph.emit('Where', [aligned, t, e], t)
+    const dtype = tf.upcastType(t.dtype, e.dtype) as Dtype
+    return graph.emit('Where', [aligned, cast(graph, t, dtype), cast(graph, e, dtype)], { shape: t.shape, dtype })
   }
 }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Graph, Value } from '../graph.js'
 import type { KernelCall, RecordKernel } from '../recorder.js'
+import { cast } from './shaping.js'
 
 interface ReduceAttrs { axis: number | number[], keepDims?: boolean }
 
@@ -19,7 +20,7 @@ function alongLast (graph: Graph, op: string, x: Value): Value {
 
 export const REDUCTIONS: Readonly<Record<string, RecordKernel>> = {
   Sum: reduce('ReduceSum'),
-  Mean: reduce('ReduceMean'),
+  Mean: ({ inputs: { x }, ...call }) => reduce('ReduceMean')({ ...call, inputs: { x: cast(call.graph, x, 'float32') } }),
   Max: ({ attrs: { reductionIndices, keepDims }, ...call }: KernelCall<{ reductionIndices: number | number[], keepDims?: boolean }>) =>
     reduce('ReduceMax')({ ...call, attrs: { axis: reductionIndices, keepDims } as never }),
   Min: reduce('ReduceMin'),

@@ -20,7 +20,7 @@ function fill (graph: Graph, shape: readonly number[], dtype: Dtype, value: numb
   return graph.constant(new Values(size).fill(value), { shape, dtype })
 }
 
-function cast (graph: Graph, x: Value, dtype: Dtype): Value {
+export function cast (graph: Graph, x: Value, dtype: Dtype): Value {
   return x.dtype === dtype ? x : graph.emit('Cast', [x], { shape: x.shape, dtype }, { attributes: { to: ELEMENT[dtype] } })
 }
 
@@ -75,9 +75,8 @@ export const SHAPING: Readonly<Record<string, RecordKernel>> = {
     return graph.emit('Pad', [x, pads, fill(graph, [], x.dtype, constantValue)], { shape, dtype: x.dtype })
   },
 
-  Slice: ({ graph, inputs: { x }, attrs: { begin, size } }: KernelCall<{ begin: number[], size: number[] }>) => {
-    const from = x.shape.map((_, axis) => begin[axis])
-    const lengths = x.shape.map((whole, axis) => size[axis] === -1 ? whole - begin[axis] : size[axis])
+  Slice: ({ graph, inputs: { x }, attrs: { begin, size } }: KernelCall<{ begin: number | number[], size?: number | number[] }>) => {
+    const [from, lengths] = tf.slice_util.parseSliceParams({ shape: [...x.shape] } as tf.TensorInfo, begin, size)
     return lengths.join() === x.shape.join() ? x : slice(graph, x, from, lengths)
   },
   SplitV: ({ graph, inputs: { x }, attrs: { numOrSizeSplits, axis } }: KernelCall<{ numOrSizeSplits: number | number[], axis: number }>) => {
@@ -114,7 +113,10 @@ export const SHAPING: Readonly<Record<string, RecordKernel>> = {
   OneHot: ({ graph, inputs: { indices }, attrs: { depth, onValue, offValue, dtype } }: KernelCall<{ depth: number, onValue: number, offValue: number, dtype?: Dtype }>) => {
     const values = graph.constant(Float32Array.of(offValue, onValue), { shape: [2], dtype: 'float32' })
     const size = graph.constant(Int32Array.of(depth), { shape: [], dtype: 'int32' }) // of the indices' type, or ONNX Runtime has no kernel
-    const hot = graph.emit('OneHot', [indices, size, values], { shape: [...indices.shape, depth], dtype: 'float32' }, { attributes: { axis: -1 } })
-    return cast(graph, hot, dtype ?? 'float32')
+    const listed = indices.shape.length === 0 ? reshape(graph, indices, [1]) : indices // ONNX knows no scalar of indices
+    const below = graph.emit('Less', [listed, fill(graph, [], 'int32', 0)], { shape: listed.shape, dtype: 'bool' })
+    const counted = graph.emit('Where', [below, size, listed], listed) // to ONNX, -1 is the last; TensorFlow.js gives it none
+    const hot = graph.emit('OneHot', [counted, size, values], { shape: [...listed.shape, depth], dtype: 'float32' }, { attributes: { axis: -1 } })
+    return cast(graph, reshape(graph, hot, [...indices.shape, depth]), dtype ?? 'float32')
   }
 }

@@ -1,0 +1,104 @@
+import { join } from 'node:path'
+import * as tf from '@tensorflow/tfjs'
+import { expect } from 'chai'
+import { type Backend, startBackend } from '../../src/engine/backend.js'
+import { ACTIVATIONS } from '../../src/model/layers.js'
+import type { PassResult } from '../../src/model/pass.js'
+import type { LentPass } from '../../src/node/host/lent-model.js'
+import { LocalModel } from '../../src/node/host/local-model.js'
+import { AUXILIARY_KINDS, type AuxiliarySpec } from '../../src/types.js'
+import { contribution, seeded, shuffled } from '../merge/random.js'
+import { randomAdapter } from '../gl/adaptation.js'
+import { relativeError } from '../support/compare.js'
+import { temporaryFolder } from '../support/temporary-folder.js'
+import { randomBatch, type SmallConfig, writeModel } from './random-model.js'
+
+const SHAPES = 200
+
+/** One model for each activation function; between them they have all else that a configuration may say. */
+const MODELS: ReadonlyArray<Required<Pick<SmallConfig, 'activation_function'>> & SmallConfig> = Object.keys(ACTIVATIONS).map((name, i) => ({
+  activation_function: name,
+  vocab_size: [29, 17, 40, 11][i % 4],
+  n_positions: [12, 9, 16][i % 3],
+  n_head: [3, 1, 2, 5][i % 4],
+  n_embd: [3, 1, 2, 5][i % 4] * [5, 9, 7][i % 3],
+  n_layer: 1 + i % 3,
+  tie_word_embeddings: i % 2 === 0,
+  scale_attn_weights: i % 4 !== 3,
+  scale_attn_by_inverse_layer_idx: i % 3 === 2,
+  ...(i % 3 === 1 ? {} : { n_inner: 13 + i })
+}))
+
+/** Auxiliaries beside the base model, merged into it, both, or none. */
+const WAYS = [{}, { beside: true }, { merged: true }, { beside: true, merged: true }] as const
+
+const PASSES_PER_MODEL = Math.ceil(SHAPES / MODELS.length)
+
+function randomPass (model: LocalModel, number: number, random: () => number): LentPass {
+  const { sites, vocabSize, positions } = model.info
+  const specOf = (k: number): AuxiliarySpec => ({ kind: AUXILIARY_KINDS[k % AUXILIARY_KINDS.length], rank: 1 + k % 3, alpha: 0.2 + k % 2 / 10 })
+  const spec = specOf(number)
+  const way = WAYS[Math.floor(number / AUXILIARY_KINDS.length) % WAYS.length]
+  const some = shuffled(sites, random).slice(0, 1 + Math.floor(random() * sites.length))
+  const parts = Array.from({ length: 1 + Math.floor(random() * 3) }, (_, k) => {
+    const own = specOf(number + k)
+    return {
+      batch: randomBatch(1 + Math.floor(random() * 4), 2 + Math.floor(random() * (positions - 1)), vocabSize, random),
+      beside: 'beside' in way && k < 2 ? { spec: own, adapter: randomAdapter(own, some, random) } : null
+    }
+  })
+  return {
+    parts,
+    sites: some.map(({ name }) => name),
+    merged: 'merged' in way ? { state: `${number}`, spec, members: [contribution(3, spec, some, random), contribution(1, spec, some, random)] } : null
+  }
+}
+
+function expectSame (actual: PassResult, expected: PassResult, sites: readonly string[]): void {
+  expect(actual.loss).to.be.above(0)
+  expect(relativeError([actual.loss], [expected.loss]), 'loss').to.be.below(1e-6)
+  expect(actual.tokens).to.equal(expected.tokens)
+  expect([...actual.data.keys()]).to.deep.equal(sites)
+  for (const [site, { x, gradient }] of expected.data) {
+    const own = actual.data.get(site)!
+    expect(own.x.shape).to.deep.equal(x.shape)
+    expect(own.gradient.shape).to.deep.equal(gradient.shape)
+    expect(relativeError(own.x.values, x.values), `x of ${site}`).to.be.below(1e-5)
+    expect(relativeError(own.gradient.values, gradient.values), `gradient of ${site}`).to.be.below(1e-5)
+  }
+}
+
+describe('compiled passes', () => {
+  const folder = temporaryFolder()
+  let backend: Backend
+  before(async () => { backend = await startBackend() })
+
+  for (const [seed, config] of MODELS.entries()) {
+    it(`are those that run op by op, ${JSON.stringify(config)}`, async () => {
+      const random = seeded(seed)
+      const path = join(folder(), 'model')
+      await writeModel(path, config, random)
+      const before = tf.memory().numTensors
+      const log: string[] = []
+      const compiled = await LocalModel.open(path, {}, line => { log.push(line) })
+      const eager = await LocalModel.open(path, { backend: backend.name }, line => { log.push(line) })
+      expect(compiled.engine.name).to.equal('onnxruntime-cpu')
+      expect(eager.engine.name).to.equal(backend.name)
+      for (let number = 0; number < PASSES_PER_MODEL; number++) {
+        const pass = randomPass(compiled, number, random)
+        const [actual, expected] = [await compiled.pass(pass), await eager.pass(pass)]
+        try {
+          expect(actual).to.have.lengthOf(pass.parts.length)
+          for (const [i, result] of expected.entries()) expectSame(actual[i], result, pass.sites)
+        } catch (error) {
+          (error as Error).message += ` in pass ${number}, of rows ${pass.parts.map(({ batch }) => `${batch.rows}·${batch.length}`).join()}`
+          throw error
+        }
+      }
+      await compiled.dispose()
+      await eager.dispose()
+      expect(log).to.be.empty // a step that cannot be compiled would be said
+      expect(tf.memory().numTensors).to.equal(before)
+    })
+  }
+})

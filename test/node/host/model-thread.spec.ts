@@ -1,0 +1,239 @@
+import { rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Worker } from 'node:worker_threads'
+import { expect } from 'chai'
+import type { ModelInfo } from '../../../src/model/base-model.js'
+import type { PassResult } from '../../../src/model/pass.js'
+import type { LentPass, Merged } from '../../../src/node/host/lent-model.js'
+import { LocalModel } from '../../../src/node/host/local-model.js'
+import { ModelThread } from '../../../src/node/host/model-thread.js'
+import type { AdapterTensors, AuxiliarySpec } from '../../../src/types.js'
+import { randomAdapter } from '../../gl/adaptation.js'
+import { contribution, seeded } from '../../merge/random.js'
+import { randomBatch, writeModel } from '../../model/random-model.js'
+import { temporaryFolder } from '../../support/temporary-folder.js'
+
+const TINY = join(import.meta.dirname, '..', '..', '..', 'models', 'tiny')
+const SPEC: AuxiliarySpec = { kind: 'low-rank', rank: 2, alpha: 1 }
+
+/** One thread of the engine, so that sums are made in one order, and results are equal to the bit. */
+const OPTIONS = { threads: 1 }
+const quiet = (): void => { /* nobody reads it */ }
+
+function passOf ({ sites, vocabSize, positions }: ModelInfo, change: Partial<LentPass> = {}): LentPass {
+  return { parts: [{ batch: randomBatch(2, positions, vocabSize, seeded(1)), beside: null }], sites: sites.map(({ name }) => name), merged: null, ...change }
+}
+
+function besideOf ({ sites }: ModelInfo, change: (value: number) => number = value => value): { spec: AuxiliarySpec, adapter: AdapterTensors } {
+  const adapter = randomAdapter(SPEC, sites, seeded(2))
+  return {
+    spec: SPEC,
+    adapter: new Map([...adapter].map(([site, own]) => [site, new Map([...own].map(([name, { shape, values }]) => [name, { shape, values: values.map(change) }]))]))
+  }
+}
+
+function mergedOf ({ sites }: ModelInfo, state: string, seed: number): Merged {
+  return { state, spec: SPEC, members: [contribution(3, SPEC, sites, seeded(seed)), contribution(5, SPEC, sites, seeded(seed + 1))] }
+}
+
+async function rejection (promise: Promise<unknown>): Promise<Error> {
+  try {
+    await promise
+  } catch (error) {
+    return error as Error
+  }
+  throw new Error('it did not fail')
+}
+
+function losses (results: readonly PassResult[]): number[] {
+  return results.map(({ loss }) => loss)
+}
+
+describe('host: a model in a thread of its own', () => {
+  const folder = temporaryFolder()
+  const opened: Array<{ dispose (): Promise<void> }> = []
+  let path: string
+
+  beforeEach(async () => {
+    path = join(folder(), 'model')
+    await writeModel(path, { vocab_size: 23, n_positions: 8, n_embd: 10, n_layer: 2, n_head: 2 }, seeded(3))
+  })
+  afterEach(async () => { for (const model of opened.splice(0)) await model.dispose() })
+
+  async function threadOf (from = path): Promise<ModelThread> {
+    const model = await ModelThread.open({ folder: from, log: quiet, ...OPTIONS })
+    opened.push(model)
+    return model
+  }
+
+  async function localOf (from = path): Promise<LocalModel> {
+    const model = await LocalModel.open(from, OPTIONS, quiet)
+    opened.push(model)
+    return model
+  }
+
+  /** A model, and the thread in which it is, which Node tells of when it is made. */
+  async function withWorker (): Promise<{ model: ModelThread, worker: Worker }> {
+    const workers: Worker[] = []
+    const onWorker = (worker: Worker): void => { workers.push(worker) }
+    process.on('worker', onWorker)
+    try {
+      const model = await threadOf()
+      expect(workers).to.have.lengthOf(1)
+      return { model, worker: workers[0] }
+    } finally {
+      process.off('worker', onWorker)
+    }
+  }
+
+  it('gives what it gives in this one', async () => {
+    const [thread, local] = [await threadOf(), await localOf()]
+    expect(thread.info).to.deep.equal(local.info)
+    expect(thread.engine).to.deep.equal({ name: local.engine.name, description: local.engine.description })
+    const { info } = local
+    const two = passOf(info)
+    const more = { batch: randomBatch(3, 5, info.vocabSize, seeded(4)), beside: besideOf(info) }
+    for (const pass of [
+      passOf(info),
+      passOf(info, { logits: true }),
+      passOf(info, { sites: [] }),
+      passOf(info, { sites: [info.sites[3].name] }),
+      passOf(info, { parts: [...two.parts, more] }),
+      passOf(info, { parts: [{ ...more, wire: 'f32' }, { ...two.parts[0], wire: 'bf16' }, more] }),
+      passOf(info, { parts: [more, more], merged: mergedOf(info, 'a', 5), logits: true })
+    ]) {
+      const results = await thread.pass(pass)
+      expect(results).to.deep.equal(await local.pass(pass))
+      for (const [i, { wire }] of pass.parts.entries()) expect(wire === undefined ? [...results[i].data.keys()] : results[i].parts.flatMap(({ sites }) => sites)).to.deep.equal(pass.sites)
+    }
+  })
+
+  it('leaves what it is given to the caller', async () => {
+    const thread = await threadOf()
+    const pass = passOf(thread.info, { parts: [{ batch: randomBatch(2, 8, 23, seeded(6)), beside: besideOf(thread.info) }], merged: mergedOf(thread.info, 'a', 5) })
+    const first = await thread.pass(pass)
+    expect(pass.parts[0].batch).to.deep.equal(randomBatch(2, 8, 23, seeded(6)))
+    expect(pass.parts[0].beside).to.deep.equal(besideOf(thread.info))
+    expect(pass.merged).to.deep.equal(mergedOf(thread.info, 'a', 5))
+    expect(await thread.pass({ ...pass, merged: mergedOf(thread.info, 'b', 5) })).to.deep.equal(first)
+  })
+
+  it('keeps the names of errors, and goes on', async () => {
+    const thread = await threadOf()
+    const right = passOf(thread.info)
+    const [{ batch }] = right.parts
+    const first = await thread.pass(right)
+    for (const [name, pass] of [
+      ['InvalidBatchError', { ...right, parts: [{ batch: { ...batch, inputIds: batch.inputIds.with(0, 23) }, beside: null }] }],
+      ['InvalidBatchError', { ...right, parts: [{ batch: { ...batch, labels: batch.labels.map(() => -100) }, beside: null }] }],
+      ['NonFiniteError', { ...right, parts: [{ batch, beside: besideOf(thread.info, () => 1e30) }] }],
+      ['UnknownSiteError', { ...right, sites: ['transformer.h.9.attn.c_attn'] }]
+    ] as ReadonlyArray<readonly [string, LentPass]>) {
+      const error = await rejection(thread.pass(pass))
+      expect(error.name).to.equal(name)
+      expect(error.message).to.not.be.empty
+      expect(await thread.pass(right), `after ${name}`).to.deep.equal(first)
+    }
+  })
+
+  it('says at once that a model cannot be loaded', async () => {
+    const error = await rejection(threadOf(join(folder(), 'none')))
+    expect(error.name).to.equal('InvalidModelError')
+    expect(error.message).to.include('none')
+  })
+
+  it('merges a state once, and goes back to θ', async () => {
+    const [thread, local] = [await threadOf(), await localOf()]
+    const { info } = thread
+    const pristine = losses(await local.pass(passOf(info)))
+    const [a, b] = [mergedOf(info, 'a', 5), mergedOf(info, 'b', 7)]
+    const [mergedA, mergedB] = [losses(await local.pass(passOf(info, { merged: a }))), losses(await local.pass(passOf(info, { merged: b })))]
+    expect(new Set([pristine, mergedA, mergedB].flat()).size).to.equal(3)
+    const lossesWith = async (merged: Merged | null): Promise<number[]> => losses(await thread.pass(passOf(info, { merged })))
+    expect(await lossesWith(null)).to.deep.equal(pristine)
+    expect(await lossesWith(a)).to.deep.equal(mergedA)
+    expect(await lossesWith(a)).to.deep.equal(mergedA)
+    expect(await lossesWith({ ...a, members: b.members }), 'the state says what is merged').to.deep.equal(mergedA)
+    expect(await lossesWith(b)).to.deep.equal(mergedB)
+    expect(await lossesWith(null)).to.deep.equal(pristine)
+    expect(await lossesWith(null)).to.deep.equal(pristine)
+    expect(await lossesWith(b)).to.deep.equal(mergedB)
+  })
+
+  it('merges anew after a pass that failed', async () => {
+    const thread = await threadOf()
+    const { info } = thread
+    const a = mergedOf(info, 'a', 5)
+    const expected = await thread.pass(passOf(info, { merged: a }))
+    expect((await rejection(thread.pass(passOf(info, { merged: a, sites: ['none'] })))).name).to.equal('UnknownSiteError')
+    expect(await thread.pass(passOf(info, { merged: a }))).to.deep.equal(expected)
+    expect(await thread.pass(passOf(info, { merged: a }))).to.deep.equal(expected)
+  })
+
+  for (const [where, open] of Object.entries({ 'in a thread': threadOf, 'in this one': localOf })) {
+    it(`is θ again after a merge that failed, ${where}`, async () => {
+      const model = await open()
+      const { info } = model
+      const pristine = await model.pass(passOf(info))
+      await model.pass(passOf(info, { merged: mergedOf(info, 'a', 5) }))
+      const wrong = { ...mergedOf(info, 'b', 7), spec: { ...SPEC, rank: 3 } }
+      expect((await rejection(model.pass(passOf(info, { merged: wrong })))).name).to.equal('InvalidAdapterError')
+      expect(await model.pass(passOf(info))).to.deep.equal(pristine)
+    })
+  }
+
+  it('tells those who wait when the thread ends, and starts another one', async () => {
+    const { model, worker } = await withWorker()
+    const merged = mergedOf(model.info, 'a', 5)
+    const expected = await model.pass(passOf(model.info, { merged }))
+    const waiting = rejection(model.pass(passOf(model.info, { merged })))
+    await worker.terminate()
+    expect((await waiting).name).to.equal('EngineError')
+    expect(await model.pass(passOf(model.info, { merged })), 'it is merged again').to.deep.equal(expected)
+  })
+
+  it('starts another thread where one ended while nobody waited', async () => {
+    const { model, worker } = await withWorker()
+    const expected = await model.pass(passOf(model.info))
+    await worker.terminate()
+    expect(await model.pass(passOf(model.info))).to.deep.equal(expected)
+  })
+
+  it('says why it cannot start another thread, and tries again', async () => {
+    const { model, worker } = await withWorker()
+    const expected = await model.pass(passOf(model.info))
+    await rename(path, `${path}.away`)
+    await worker.terminate()
+    for (let i = 0; i < 2; i++) expect((await rejection(model.pass(passOf(model.info)))).name).to.equal('InvalidModelError')
+    await rename(`${path}.away`, path)
+    expect(await model.pass(passOf(model.info))).to.deep.equal(expected)
+  })
+
+  it('tells those who wait when it is closed', async () => {
+    const model = await threadOf()
+    const waiting = rejection(model.pass(passOf(model.info)))
+    await model.dispose()
+    expect((await waiting).name).to.equal('EngineError')
+    await model.dispose()
+  })
+
+  it('takes no more passes once it is closed', async () => {
+    const model = await threadOf()
+    await model.dispose()
+    const error = await rejection(model.pass(passOf(model.info)))
+    expect(error.name).to.equal('EngineError')
+    expect(error.message).to.include('closed')
+  })
+
+  it('leaves this thread free while it computes', async () => {
+    const model = await threadOf(TINY)
+    const { sites, vocabSize } = model.info
+    let [turns, done] = [0, false]
+    const timer = setInterval(() => { if (!done) turns++ }, 1)
+    const pass = model.pass({ parts: [{ batch: randomBatch(8, 128, vocabSize, seeded(8)), beside: null }], sites: sites.map(({ name }) => name), merged: null })
+    const [{ loss }] = await pass.finally(() => { done = true })
+    clearInterval(timer)
+    expect(loss).to.be.above(0)
+    expect(turns).to.be.above(5)
+  })
+})
