@@ -2,8 +2,8 @@ import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promis
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { replaceFile, replaceFolder } from '../src/files.js'
-import { failureOf } from './protocols/nodes.js'
 import { temporaryFolder } from './support/temporary-folder.js'
+import { failureOf } from './support/failure.js'
 
 describe('replaceFile', () => {
   const folder = temporaryFolder()

@@ -51,6 +51,8 @@ class Compiled implements Engine {
   readonly #openEager: () => Promise<Engine>
   readonly #log: (line: string) => void
   #eager: Promise<Engine> | undefined
+  /** Keys of steps that cannot be compiled. */
+  readonly #unsupported = new Set<string>()
 
   constructor (compiled: Engine, openEager: () => Promise<Engine>, log: (line: string) => void) {
     this.name = compiled.name
@@ -62,13 +64,14 @@ class Compiled implements Engine {
 
   async run (run: StepRun): Promise<NamedTensors<Float32Array>> {
     try {
-      return await this.#compiled.run(run)
+      if (!this.#unsupported.has(run.key)) return await this.#compiled.run(run)
     } catch (error) {
       if (!(error instanceof UnsupportedKernelError)) throw error
-      if (this.#eager === undefined) this.#log(`${error.message}; such steps run op by op, many times slower`)
-      this.#eager ??= this.#openEager()
-      return await (await this.#eager).run(run)
+      if (this.#unsupported.size === 0) this.#log(`${error.message}; such steps run op by op, many times slower`)
+      this.#unsupported.add(run.key)
     }
+    this.#eager ??= this.#openEager()
+    return await (await this.#eager).run(run)
   }
 
   async dispose (): Promise<void> {

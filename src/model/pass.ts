@@ -118,13 +118,18 @@ function passStep (network: Network, { sites, logits: wantsLogits, merged, besid
       outputs.losses = tf.keep(tf.sum(tf.reshape(losses, [rows, length]), -1)) // [rows]
       return tf.sum(losses)
     }
-    if (sites.length === 0) {
-      lossOf()
+    try {
+      if (sites.length === 0) {
+        lossOf()
+        return outputs
+      }
+      const { grads } = tf.valueAndGrads(lossOf)(sites.map(({ outFeatures }) => tf.zeros([rows * length, outFeatures])))
+      for (const [i, { name }] of sites.entries()) outputs[`grad.${name}`] = grads[i]
       return outputs
+    } catch (error) {
+      tf.dispose(outputs) // they are kept
+      throw error
     }
-    const { grads } = tf.valueAndGrads(lossOf)(sites.map(({ outFeatures }) => tf.zeros([rows * length, outFeatures])))
-    for (const [i, { name }] of sites.entries()) outputs[`grad.${name}`] = grads[i]
-    return outputs
   }
 }
 

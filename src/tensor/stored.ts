@@ -13,13 +13,19 @@ export interface StoredTensor {
   readonly shape: readonly number[]
 }
 
+/** One read takes little less than 2 GiB at most. */
+const MAX_READ_BYTES = 1 << 30
+
 /** Its values, as float32. @throws {InvalidTensorError} if it holds integers, or the file has become shorter */
 export async function readStored (name: string, { path, offset, bytes, dtype, shape }: StoredTensor): Promise<FloatTensor> {
   const file = await open(path)
   try {
     const buffer = new Uint8Array(bytes)
-    const { bytesRead } = await file.read(buffer, 0, bytes, offset)
-    if (bytesRead !== bytes) throw new InvalidTensorError(`${name}: ${path} ends before it; the file was changed`)
+    for (let done = 0; done < bytes;) {
+      const { bytesRead } = await file.read(buffer, done, Math.min(bytes - done, MAX_READ_BYTES), offset + done)
+      if (bytesRead === 0) throw new InvalidTensorError(`${name}: ${path} ends before it; the file was changed`)
+      done += bytesRead
+    }
     return floatTensor(new Map([[name, decodeValues(name, { dtype, shape, begin: 0, end: bytes }, buffer)]]), name)
   } finally {
     await file.close()

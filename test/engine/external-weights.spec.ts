@@ -11,6 +11,7 @@ import type { FloatTensor } from '../../src/types.js'
 import { uniform } from '../gl/adaptation.js'
 import { seeded } from '../merge/random.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
+import { failureOf } from '../support/failure.js'
 
 /** Numbers that every dtype holds exactly. */
 function tensorsOf (seed: number): Map<string, FloatTensor> {
@@ -20,15 +21,6 @@ function tensorsOf (seed: number): Map<string, FloatTensor> {
 }
 
 const SHAPES = new Map([...tensorsOf(1)].map(([name, { shape }]) => [name, shape]))
-
-async function rejection (promise: Promise<unknown>): Promise<Error> {
-  try {
-    await promise
-  } catch (error) {
-    return error as Error
-  }
-  throw new Error('it did not fail')
-}
 
 /** What lies at the places that are told. */
 async function valuesAt ({ folder, weights }: ExternalWeights): Promise<Map<string, FloatTensor>> {
@@ -74,7 +66,7 @@ describe('engine: weights in files', () => {
 
   const find = async (from = model): Promise<Weights> => await findWeights(from, SHAPES)
   const cached = async (): Promise<string[]> => (await readdir(join(cache, 'weights'))).sort()
-  const noCache = async (): Promise<void> => { expect((await rejection(readdir(cache)) as NodeJS.ErrnoException).code).to.equal('ENOENT') }
+  const noCache = async (): Promise<void> => { expect((await failureOf(readdir(cache)) as NodeJS.ErrnoException).code).to.equal('ENOENT') }
 
   async function expectValues (weights: Weights, expected: ReadonlyMap<string, FloatTensor>): Promise<ExternalWeights> {
     const external = await externalWeights(weights)
@@ -177,7 +169,7 @@ describe('engine: weights in files', () => {
     const weights = await find()
     const bytes = await readFile(path)
     await writeFile(path, bytes.subarray(0, bytes.byteLength - 2))
-    expect((await rejection(externalWeights(weights))).name).to.equal('InvalidTensorError')
+    expect((await failureOf(externalWeights(weights))).name).to.equal('InvalidTensorError')
     expect(await cached()).to.be.empty
   })
 
@@ -192,7 +184,7 @@ describe('engine: weights in files', () => {
   it('say where they cannot be kept, and what helps', async () => {
     await write(tensorsOf(1), 'F16')
     await writeFile(cache, 'a file')
-    const { name, message } = await rejection(externalWeights(await find()))
+    const { name, message } = await failureOf(externalWeights(await find()))
     expect(name).to.equal('EngineError')
     expect(message).to.include(cache).and.to.include('COLANET_CACHE')
   })

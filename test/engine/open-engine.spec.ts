@@ -10,6 +10,7 @@ import { findWeights } from '../../src/model/weights.js'
 import { readStored } from '../../src/tensor/stored.js'
 import { encodeSafetensors } from '../../src/tensor/safetensors.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
+import { failureOf } from '../support/failure.js'
 
 const W = { shape: [2, 2], values: Float32Array.of(1, 2, 3, 4) }
 
@@ -21,15 +22,6 @@ const whole: Step = tensor => ({ y: tf.ceil(tf.mul(tensor('x'), 0.5)) })
 
 function runOf (step: Step, values: number[], key = 'key'): StepRun {
   return { step, key, inputs: new Map([['x', { shape: [values.length / 2, 2], values: Float32Array.from(values) }]]) }
-}
-
-async function rejection (promise: Promise<unknown>): Promise<Error> {
-  try {
-    await promise
-  } catch (error) {
-    return error as Error
-  }
-  throw new Error('it did not fail')
 }
 
 describe('engine: the one that is opened', () => {
@@ -93,7 +85,7 @@ describe('engine: the one that is opened', () => {
 
   it('is none where another backend runs already', async () => {
     const other = BACKENDS.find(name => name !== backend.name)!
-    expect((await rejection(open({ backend: other }))).name).to.equal('BackendError')
+    expect((await failureOf(open({ backend: other }))).name).to.equal('BackendError')
   })
 
   it('is none for a device that is not there, and says what is', async () => {
@@ -133,9 +125,9 @@ describe('engine: the one that is opened', () => {
     const engine = await open({ device: 'cpu' })
     const thrown = new Error('of the step')
     let runs = 0
-    expect(await rejection(engine.run(runOf(() => { runs++; throw thrown }, [1, 2])))).to.equal(thrown)
+    expect(await failureOf(engine.run(runOf(() => { runs++; throw thrown }, [1, 2])))).to.equal(thrown)
     expect(runs).to.equal(1)
-    expect((await rejection(engine.run(runOf(tensor => ({ y: tensor('none') }), [1, 2])))).message).to.include('none')
+    expect((await failureOf(engine.run(runOf(tensor => ({ y: tensor('none') }), [1, 2])))).message).to.include('none')
     await expectProduct(engine)
     expect(log).to.be.empty
   })

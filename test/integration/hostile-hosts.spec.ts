@@ -20,9 +20,10 @@ import { manifestOf } from '../../src/tensor/chunks.js'
 import type { AdapterTensors, AdaptationData, FloatTensor, Mode, SiteData } from '../../src/types.js'
 import { randomAdapter } from '../gl/adaptation.js'
 import { seeded } from '../merge/random.js'
-import { failureOf, soon } from '../protocols/nodes.js'
+import { soon } from '../protocols/nodes.js'
 import { FIXTURES } from '../support/fixtures.js'
 import { hear, type Lies, Nodes } from './liar.js'
+import { failureOf } from '../support/failure.js'
 
 const MODEL = join(FIXTURES, 'gpt2-odd')
 const STEPS = 6

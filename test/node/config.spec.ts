@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { type NodeConfig, readNodeConfig } from '../../src/node/config.js'
 import { parseTrainOptions } from '../../src/node/trainer/options.js'
-import { failureOf } from '../protocols/nodes.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
+import { failureOf } from '../support/failure.js'
 
 const HOST = { model: 'models/tiny' }
 const TRAIN = { model: 'models/tiny', data: ['texts'] }

@@ -4,8 +4,9 @@ import { mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { expect } from 'chai'
 import { lockFolder } from '../../src/node/folder-lock.js'
-import { failureOf, soon } from '../protocols/nodes.js'
+import { soon } from '../protocols/nodes.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
+import { failureOf } from '../support/failure.js'
 
 const HOLDER = join(import.meta.dirname, 'hold-folder.ts')
 

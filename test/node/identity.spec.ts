@@ -4,8 +4,8 @@ import { generateKeyPair, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { expect } from 'chai'
 import { loadIdentity } from '../../src/node/identity.js'
-import { failureOf } from '../protocols/nodes.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
+import { failureOf } from '../support/failure.js'
 
 describe('identity', () => {
   const folder = temporaryFolder()

@@ -11,8 +11,9 @@ import { encodeSafetensors } from '../../src/tensor/safetensors.js'
 import type { Mode } from '../../src/types.js'
 import { randomAdapter, SITES } from '../gl/adaptation.js'
 import { seeded, shuffled } from '../merge/random.js'
-import { failureOf, soon } from '../protocols/nodes.js'
+import { soon } from '../protocols/nodes.js'
 import { adapterOf, Author, jobOf, type Signed, SPEC } from './author.js'
+import { failureOf } from '../support/failure.js'
 
 /** A node's share in a job. Blobs come when the test says so, from wherever they are. */
 class Here {

@@ -7,8 +7,9 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { expect } from 'chai'
 import { createMesh, type Mesh } from '../../src/node/mesh.js'
-import { failureOf, LOOPBACK, soon } from '../protocols/nodes.js'
+import { LOOPBACK, soon } from '../protocols/nodes.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
+import { failureOf } from '../support/failure.js'
 
 const NOBODY = 65_534
 

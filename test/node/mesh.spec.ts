@@ -3,7 +3,8 @@ import type { PeerId } from '@libp2p/interface'
 import { expect } from 'chai'
 import { pEvent } from 'p-event'
 import { createMesh, type Mesh, type MeshInit } from '../../src/node/mesh.js'
-import { failureOf, LOOPBACK, soon } from '../protocols/nodes.js'
+import { LOOPBACK, soon } from '../protocols/nodes.js'
+import { failureOf } from '../support/failure.js'
 
 describe('a node of the mesh', () => {
   const running: Mesh[] = []

@@ -10,7 +10,8 @@ import type { PubSub } from '../../src/protocols/topic/index.js'
 import { Traffic } from '../../src/protocols/traffic.js'
 import { manifestOf } from '../../src/tensor/chunks.js'
 import { Gossipers, listening, scoreOf } from './gossipers.js'
-import { answerWith, connect, failureOf, Nodes, soon } from './nodes.js'
+import { answerWith, connect, Nodes, soon } from './nodes.js'
+import { failureOf } from '../support/failure.js'
 
 const MODEL = 'a'.repeat(64)
 const OTHER_MODEL = 'b'.repeat(64)

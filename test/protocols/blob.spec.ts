@@ -7,7 +7,8 @@ import { encodeMessage } from '../../src/protocols/message.js'
 import { Traffic } from '../../src/protocols/traffic.js'
 import type { Mesh } from '../../src/node/mesh.js'
 import { chunkOf, type Manifest, manifestOf } from '../../src/tensor/chunks.js'
-import { answerWith, failureOf, Nodes, soon } from './nodes.js'
+import { answerWith, Nodes, soon } from './nodes.js'
+import { failureOf } from '../support/failure.js'
 
 const KIND = 'adaptation'
 

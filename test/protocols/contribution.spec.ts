@@ -12,7 +12,8 @@ import {
 import { decodeMessage, encodeMessage } from '../../src/protocols/message.js'
 import { Traffic } from '../../src/protocols/traffic.js'
 import { manifestOf } from '../../src/tensor/chunks.js'
-import { answerWith, endOf, failureOf, Nodes, soon } from './nodes.js'
+import { answerWith, endOf, Nodes, soon } from './nodes.js'
+import { failureOf } from '../support/failure.js'
 
 const JOB = 'a'.repeat(64)
 const OTHER_JOB = 'b'.repeat(64)

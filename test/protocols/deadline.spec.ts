@@ -1,7 +1,7 @@
 import { getEventListeners, once } from 'node:events'
 import { expect } from 'chai'
 import { Deadline, unlessAborted } from '../../src/protocols/deadline.js'
-import { failureOf } from './nodes.js'
+import { failureOf } from '../support/failure.js'
 
 /** Longer than any test, in milliseconds. */
 const NEVER = 60_000

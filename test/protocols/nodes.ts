@@ -55,14 +55,6 @@ export async function endOf (from: Mesh, to: Mesh, protocol: string, request: Ui
   return stream.status
 }
 
-/** The error that a promise ends with. */
-export async function failureOf (promise: Promise<unknown>): Promise<Error> {
-  return await promise.then(
-    value => { throw new Error(`it did not fail, but gave ${String(value)}`) },
-    (error: unknown) => error as Error
-  )
-}
-
 /** Ends when a test would have failed long ago. */
 export function soon (): AbortSignal {
   return AbortSignal.timeout(20_000)

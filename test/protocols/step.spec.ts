@@ -15,7 +15,8 @@ import {
 import { Traffic } from '../../src/protocols/traffic.js'
 import { manifestOf } from '../../src/tensor/chunks.js'
 import type { Batch } from '../../src/types.js'
-import { answerWith, failureOf, Nodes, soon } from './nodes.js'
+import { answerWith, Nodes, soon } from './nodes.js'
+import { failureOf } from '../support/failure.js'
 
 const JOB: Job = {
   name: 'cooking',

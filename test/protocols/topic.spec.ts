@@ -10,7 +10,8 @@ import {
 import { Traffic } from '../../src/protocols/traffic.js'
 import { manifestOf } from '../../src/tensor/chunks.js'
 import { type Gossiper, Gossipers, listening, relaying, scoreOf } from './gossipers.js'
-import { failureOf, Nodes, soon } from './nodes.js'
+import { Nodes, soon } from './nodes.js'
+import { failureOf } from '../support/failure.js'
 
 const JOB = 'a'.repeat(64)
 const OTHER_JOB = 'b'.repeat(64)

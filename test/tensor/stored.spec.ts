@@ -4,21 +4,13 @@ import { expect } from 'chai'
 import type { SafetensorsDtype } from '../../src/tensor/safetensors.js'
 import { readStored, type StoredTensor } from '../../src/tensor/stored.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
+import { failureOf } from '../support/failure.js'
 
 /** 0.5, -2, 1.5, 96 as little-endian bytes, derived by hand. */
 const BYTES: Partial<Record<SafetensorsDtype, readonly number[]>> = {
   F32: [0, 0, 0, 0x3f, 0, 0, 0, 0xc0, 0, 0, 0xc0, 0x3f, 0, 0, 0xc0, 0x42],
   F16: [0, 0x38, 0, 0xc0, 0, 0x3e, 0, 0x56],
   BF16: [0, 0x3f, 0, 0xc0, 0xc0, 0x3f, 0xc0, 0x42]
-}
-
-async function rejection (promise: Promise<unknown>): Promise<Error> {
-  try {
-    await promise
-  } catch (error) {
-    return error as Error
-  }
-  throw new Error('it did not fail')
 }
 
 describe('tensor: a tensor in a file', () => {
@@ -52,7 +44,7 @@ describe('tensor: a tensor in a file', () => {
       const tensor = await stored(dtype as SafetensorsDtype, bytes, [4], 3)
       for (const length of [3 + bytes.length - 1, 4, 3, 0]) {
         await truncate(path, length)
-        const { name, message } = await rejection(readStored('the.weight', tensor))
+        const { name, message } = await failureOf(readStored('the.weight', tensor))
         expect(name, `${length} bytes`).to.equal('InvalidTensorError')
         expect(message).to.include('the.weight').and.to.include(path)
       }
@@ -61,7 +53,7 @@ describe('tensor: a tensor in a file', () => {
 
   it('is refused where it holds integers, or what we do not read', async () => {
     for (const [dtype, size] of [['I32', 4], ['I64', 8], ['F64', 8], ['U8', 1], ['BOOL', 1]] as const) {
-      const { name, message } = await rejection(readStored('the.weight', await stored(dtype, Array.from({ length: size }, () => 0), [1], 0)))
+      const { name, message } = await failureOf(readStored('the.weight', await stored(dtype, Array.from({ length: size }, () => 0), [1], 0)))
       expect(name, dtype).to.equal('InvalidTensorError')
       expect(message, dtype).to.include('the.weight')
     }
@@ -75,7 +67,7 @@ describe('tensor: a tensor in a file', () => {
   })
 
   it('says that the file is gone', async () => {
-    const error = await rejection(readStored('w', { path, offset: 0, bytes: 4, dtype: 'F32', shape: [1] }))
+    const error = await failureOf(readStored('w', { path, offset: 0, bytes: 4, dtype: 'F32', shape: [1] }))
     expect((error as NodeJS.ErrnoException).code).to.equal('ENOENT')
   })
 })

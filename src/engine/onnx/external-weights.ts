@@ -62,7 +62,7 @@ async function convert (weights: Weights, path: string): Promise<void> {
   const partial = `${path}.${randomBytes(4).toString('hex')}.partial`
   const file = await openNew(partial)
   try {
-    for (const [name, stored] of weights) await file.write(new Uint8Array((await readStored(name, stored)).values.buffer))
+    for (const [name, stored] of weights) await file.writeFile(new Uint8Array((await readStored(name, stored)).values.buffer)) // after what is there, and more than one write can take
     await file.sync()
     await file.close()
     await rename(partial, path)

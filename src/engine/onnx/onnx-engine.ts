@@ -66,7 +66,7 @@ export class OnnxEngine implements Engine {
 
   async #session ({ step, key, inputs }: StepRun): Promise<Session> {
     const specs = new Map([...inputs].map(([name, tensor]) => [name, specOf(tensor)]))
-    const id = JSON.stringify([key, [...specs].map(([name, { shape }]) => [name, shape])])
+    const id = JSON.stringify([key, [...specs].map(([name, { shape, dtype }]) => [name, dtype, shape])])
     const known = this.#sessions.get(id)
     if (known !== undefined) {
       this.#sessions.delete(id)

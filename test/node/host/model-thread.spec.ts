@@ -12,6 +12,7 @@ import { randomAdapter } from '../../gl/adaptation.js'
 import { contribution, seeded } from '../../merge/random.js'
 import { randomBatch, writeModel } from '../../model/random-model.js'
 import { temporaryFolder } from '../../support/temporary-folder.js'
+import { failureOf } from '../../support/failure.js'
 
 const TINY = join(import.meta.dirname, '..', '..', '..', 'models', 'tiny')
 const SPEC: AuxiliarySpec = { kind: 'low-rank', rank: 2, alpha: 1 }
@@ -34,15 +35,6 @@ function besideOf ({ sites }: ModelInfo, change: (value: number) => number = val
 
 function mergedOf ({ sites }: ModelInfo, state: string, seed: number): Merged {
   return { state, spec: SPEC, members: [contribution(3, SPEC, sites, seeded(seed)), contribution(5, SPEC, sites, seeded(seed + 1))] }
-}
-
-async function rejection (promise: Promise<unknown>): Promise<Error> {
-  try {
-    await promise
-  } catch (error) {
-    return error as Error
-  }
-  throw new Error('it did not fail')
 }
 
 function losses (results: readonly PassResult[]): number[] {
@@ -129,7 +121,7 @@ describe('host: a model in a thread of its own', () => {
       ['NonFiniteError', { ...right, parts: [{ batch, beside: besideOf(thread.info, () => 1e30) }] }],
       ['UnknownSiteError', { ...right, sites: ['transformer.h.9.attn.c_attn'] }]
     ] as ReadonlyArray<readonly [string, LentPass]>) {
-      const error = await rejection(thread.pass(pass))
+      const error = await failureOf(thread.pass(pass))
       expect(error.name).to.equal(name)
       expect(error.message).to.not.be.empty
       expect(await thread.pass(right), `after ${name}`).to.deep.equal(first)
@@ -137,7 +129,7 @@ describe('host: a model in a thread of its own', () => {
   })
 
   it('says at once that a model cannot be loaded', async () => {
-    const error = await rejection(threadOf(join(folder(), 'none')))
+    const error = await failureOf(threadOf(join(folder(), 'none')))
     expect(error.name).to.equal('InvalidModelError')
     expect(error.message).to.include('none')
   })
@@ -165,7 +157,7 @@ describe('host: a model in a thread of its own', () => {
     const { info } = thread
     const a = mergedOf(info, 'a', 5)
     const expected = await thread.pass(passOf(info, { merged: a }))
-    expect((await rejection(thread.pass(passOf(info, { merged: a, sites: ['none'] })))).name).to.equal('UnknownSiteError')
+    expect((await failureOf(thread.pass(passOf(info, { merged: a, sites: ['none'] })))).name).to.equal('UnknownSiteError')
     expect(await thread.pass(passOf(info, { merged: a }))).to.deep.equal(expected)
     expect(await thread.pass(passOf(info, { merged: a }))).to.deep.equal(expected)
   })
@@ -177,7 +169,7 @@ describe('host: a model in a thread of its own', () => {
       const pristine = await model.pass(passOf(info))
       await model.pass(passOf(info, { merged: mergedOf(info, 'a', 5) }))
       const wrong = { ...mergedOf(info, 'b', 7), spec: { ...SPEC, rank: 3 } }
-      expect((await rejection(model.pass(passOf(info, { merged: wrong })))).name).to.equal('InvalidAdapterError')
+      expect((await failureOf(model.pass(passOf(info, { merged: wrong })))).name).to.equal('InvalidAdapterError')
       expect(await model.pass(passOf(info))).to.deep.equal(pristine)
     })
   }
@@ -186,7 +178,7 @@ describe('host: a model in a thread of its own', () => {
     const { model, worker } = await withWorker()
     const merged = mergedOf(model.info, 'a', 5)
     const expected = await model.pass(passOf(model.info, { merged }))
-    const waiting = rejection(model.pass(passOf(model.info, { merged })))
+    const waiting = failureOf(model.pass(passOf(model.info, { merged })))
     await worker.terminate()
     expect((await waiting).name).to.equal('EngineError')
     expect(await model.pass(passOf(model.info, { merged })), 'it is merged again').to.deep.equal(expected)
@@ -204,14 +196,14 @@ describe('host: a model in a thread of its own', () => {
     const expected = await model.pass(passOf(model.info))
     await rename(path, `${path}.away`)
     await worker.terminate()
-    for (let i = 0; i < 2; i++) expect((await rejection(model.pass(passOf(model.info)))).name).to.equal('InvalidModelError')
+    for (let i = 0; i < 2; i++) expect((await failureOf(model.pass(passOf(model.info)))).name).to.equal('InvalidModelError')
     await rename(`${path}.away`, path)
     expect(await model.pass(passOf(model.info))).to.deep.equal(expected)
   })
 
   it('tells those who wait when it is closed', async () => {
     const model = await threadOf()
-    const waiting = rejection(model.pass(passOf(model.info)))
+    const waiting = failureOf(model.pass(passOf(model.info)))
     await model.dispose()
     expect((await waiting).name).to.equal('EngineError')
     await model.dispose()
@@ -220,7 +212,7 @@ describe('host: a model in a thread of its own', () => {
   it('takes no more passes once it is closed', async () => {
     const model = await threadOf()
     await model.dispose()
-    const error = await rejection(model.pass(passOf(model.info)))
+    const error = await failureOf(model.pass(passOf(model.info)))
     expect(error.name).to.equal('EngineError')
     expect(error.message).to.include('closed')
   })

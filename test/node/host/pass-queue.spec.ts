@@ -6,9 +6,9 @@ import { type Pass, PassQueue, type PassRequest } from '../../../src/node/host/p
 import type { AuxiliarySpec, Batch } from '../../../src/types.js'
 import { randomAdapter } from '../../gl/adaptation.js'
 import { seeded } from '../../merge/random.js'
-import { failureOf } from '../../protocols/nodes.js'
 import { relativeError } from '../../support/compare.js'
 import { FIXTURES, readBatch } from '../../support/fixtures.js'
+import { failureOf } from '../../support/failure.js'
 
 const LOW_RANK: AuxiliarySpec = { kind: 'low-rank', rank: 4, alpha: 8 }
 const LINEAR: AuxiliarySpec = { kind: 'linear', rank: 1, alpha: 0.5 }

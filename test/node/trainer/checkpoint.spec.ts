@@ -10,9 +10,9 @@ import { encodeSafetensors } from '../../../src/tensor/safetensors.js'
 import type { AdapterTensors } from '../../../src/types.js'
 import { randomData, SITES } from '../../gl/adaptation.js'
 import { seeded } from '../../merge/random.js'
-import { failureOf } from '../../protocols/nodes.js'
 import { temporaryFolder } from '../../support/temporary-folder.js'
 import { adapterOf, SPEC } from '../author.js'
+import { failureOf } from '../../support/failure.js'
 
 const PROGRESS: Progress = { step: 3, tokens: 384, losses: [10.8, 0.1 + 0.2, 5e-324], milliseconds: 1234.5678, baseLoss: 10.9 }
 

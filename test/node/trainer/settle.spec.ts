@@ -9,8 +9,9 @@ import { settle, type SettleOptions } from '../../../src/node/trainer/settle.js'
 import { blob, type Blobs, BlobStore } from '../../../src/protocols/blob/index.js'
 import { Traffic } from '../../../src/protocols/traffic.js'
 import { SITES } from '../../gl/adaptation.js'
-import { connect, failureOf, LOOPBACK, soon } from '../../protocols/nodes.js'
+import { connect, LOOPBACK, soon } from '../../protocols/nodes.js'
 import { adapterOf, Author, jobOf, type Signed } from '../author.js'
+import { failureOf } from '../../support/failure.js'
 
 /** Longer than any test: nobody is given up. In milliseconds. */
 const FOR_EVER = 10 ** 9

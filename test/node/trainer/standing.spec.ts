@@ -16,9 +16,10 @@ import type { StepReply } from '../../../src/protocols/step/index.js'
 import type { AdapterTensors, Mode } from '../../../src/types.js'
 import { randomData, SITES } from '../../gl/adaptation.js'
 import { seeded } from '../../merge/random.js'
-import { failureOf, soon } from '../../protocols/nodes.js'
+import { soon } from '../../protocols/nodes.js'
 import { relativeError } from '../../support/compare.js'
 import { adapterOf, Author, jobOf, SPEC } from '../author.js'
+import { failureOf } from '../../support/failure.js'
 
 /** A trainer of a job whose members share one store of blobs, so that whatever one contributes is at hand for all. */
 interface Trainer {
