@@ -38,7 +38,7 @@ export class NonFiniteError extends Error {
   override readonly name = 'NonFiniteError'
 }
 
-/** None of the TensorFlow.js backends that were asked for could be started. */
+/** What was asked to compute cannot be started here: a TensorFlow.js backend, or a device. */
 export class BackendError extends Error {
   override readonly name = 'BackendError'
 }

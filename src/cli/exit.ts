@@ -25,7 +25,7 @@ const WRONG_CALL = new Set([
 ])
 
 const NETWORK = new Set([
-  'NoHostError', 'RefusedError', 'UnknownJobError', 'ModelMismatchError', 'BlobUnavailableError', 'ProtocolError', 'TimeoutError'
+  'NoHostError', 'HostBusyError', 'RefusedError', 'UnknownJobError', 'ModelMismatchError', 'BlobUnavailableError', 'ProtocolError', 'TimeoutError'
 ])
 
 /** What the file system says when a path that was named cannot be used. */

@@ -1,4 +1,4 @@
-import { EngineError, UnsupportedKernelError } from '../errors.js'
+import { BackendError, EngineError, UnsupportedKernelError } from '../errors.js'
 import type { NamedTensors } from '../types.js'
 import { type BackendChoice, startBackend } from './backend.js'
 import { EagerEngine } from './eager-engine.js'
@@ -22,8 +22,7 @@ export interface EngineOptions {
  * Opens the engine that the options ask for, or the fastest there is.
  *
  * @param log is told when it is another one than was hoped for
- * @throws {EngineError} if a device is asked for that is not there
- * @throws {BackendError} if a backend is asked for that cannot be started
+ * @throws {BackendError} if a device or a backend is asked for that cannot be used here
  */
 export async function openEngine (weights: Weights, { backend = 'auto', device = 'auto', threads }: EngineOptions, log: (line: string) => void): Promise<Engine> {
   if (backend !== 'auto') return await openEager(weights, backend)
@@ -32,7 +31,7 @@ export async function openEngine (weights: Weights, { backend = 'auto', device =
     const compiled = await OnnxEngine.open(weights, { ...init, device })
     return new Compiled(compiled, async () => await openEager(weights, 'auto'), log)
   } catch (error) {
-    if (!(error instanceof EngineError) || device !== 'auto') throw error
+    if (device !== 'auto' || !(error instanceof BackendError || error instanceof EngineError)) throw error
     log(`${error.message}; computing op by op, which is many times slower`)
     return await openEager(weights, 'auto')
   }

@@ -6,11 +6,11 @@ import * as errors from '../../src/errors.js'
 
 describe('exit codes', () => {
   const codes: ReadonlyArray<readonly [number, ReadonlyArray<new (message: string) => Error>]> = [
-    [1, [errors.NonFiniteError, Error, TypeError]],
+    [1, [errors.NonFiniteError, errors.EngineError, errors.UnsupportedKernelError, Error, TypeError]],
     [2, [errors.InvalidOptionError, errors.InvalidModelError, errors.InvalidTensorError, errors.InvalidBatchError,
       errors.InvalidDataError, errors.InvalidAdapterError, errors.UnknownSiteError, errors.FolderInUseError, errors.BackendError]],
     [3, [errors.NoHostError, errors.RefusedError, errors.ModelMismatchError, errors.BlobUnavailableError,
-      errors.ProtocolError, errors.UnknownJobError]]
+      errors.ProtocolError, errors.UnknownJobError, errors.HostBusyError]]
   ]
   for (const [code, classes] of codes) {
     it(`are ${code} for ${classes.map(({ name }) => name).join(', ')}`, () => {

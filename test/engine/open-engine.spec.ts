@@ -92,7 +92,7 @@ describe('engine: the one that is opened', () => {
     for (const device of DEVICES.filter(device => device !== 'auto')) {
       const engine = await open({ device }).catch((error: unknown) => error as Error)
       if (engine instanceof Error) {
-        expect(engine.name, device).to.equal('EngineError')
+        expect(engine.name, device).to.equal('BackendError')
         expect(engine.message).to.include(device).and.to.include('cpu')
       } else {
         expect(engine.name).to.equal(`onnxruntime-${device}`)

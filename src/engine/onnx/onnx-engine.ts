@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs'
-import { EngineError } from '../../errors.js'
+import { BackendError, EngineError } from '../../errors.js'
 import type { FloatTensor, NamedTensors, TensorData } from '../../types.js'
 import type { Engine, Weights } from '../engine.js'
 import type { StepRun, TensorSpec } from '../step.js'
@@ -38,7 +38,10 @@ export class OnnxEngine implements Engine {
     this.description = `ONNX Runtime (${init.device}${init.threads === undefined ? '' : `, ${init.threads} threads`})`
   }
 
-  /** @throws {EngineError} if ONNX Runtime is not installed, or the device cannot be used */
+  /**
+   * @throws {BackendError} if ONNX Runtime is not installed, or the device cannot be used
+   * @throws {EngineError} if weights cannot be kept as float32
+   */
   static async open (weights: Weights, init: OnnxEngineInit): Promise<OnnxEngine> {
     const runtime = installedRuntime()
     return new OnnxEngine(runtime, await externalWeights(weights), { ...init, device: await deviceOf(runtime, init.device) })
@@ -110,7 +113,7 @@ function installedRuntime (): Runtime {
   try {
     return loadRuntime()
   } catch (cause) {
-    throw new EngineError('onnxruntime-node is not installed, or has no binary for this machine; install it with: npm install onnxruntime-node', { cause })
+    throw new BackendError('onnxruntime-node is not installed, or has no binary for this machine; install it with: npm install onnxruntime-node', { cause })
   }
 }
 
@@ -120,9 +123,9 @@ async function deviceOf (runtime: Runtime, wanted: Device | 'auto'): Promise<Dev
   if (wanted === 'auto') {
     return hasCudaProvider() && await whyNot(runtime, 'cuda') === undefined ? 'cuda' : 'cpu'
   }
-  if (!found.some(({ name }) => name === wanted)) throw new EngineError(`ONNX Runtime has no ${wanted} here; it has ${found.map(({ name }) => name).join(', ')}`)
+  if (!found.some(({ name }) => name === wanted)) throw new BackendError(`ONNX Runtime has no ${wanted} here; it has ${found.map(({ name }) => name).join(', ')}`)
   const reason = await whyNot(runtime, wanted)
-  if (reason !== undefined) throw new EngineError(`${wanted} cannot be used here: ${reason}; use --device cpu`)
+  if (reason !== undefined) throw new BackendError(`${wanted} cannot be used here: ${reason}; use --device cpu`)
   return wanted
 }
 
