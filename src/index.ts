@@ -3,11 +3,11 @@
  *
  * @example
  * ```ts
- * await startBackend()
  * const node = await ColaNode.start({ folder: '.colanet/host' })
- * const host = new Host({ model: await BaseModel.load(folder), jobs: node.jobs })
- * const stop = await lend(node, { host, folder, engine: 'wasm' })
+ * const host = new Host({ model: await ModelThread.open({ folder, log: console.error }), jobs: node.jobs })
+ * const stop = await lend(node, { host, folder })
  *
+ * await startBackend() // of a trainer's fits
  * const options = parseTrainOptions({ model: 'gpt2', data: ['notes.txt'] })
  * const report = await trainInMesh(await ColaNode.start({ folder: '.colanet/train' }), options, context)
  * ```
@@ -15,9 +15,12 @@
 export { BACKENDS, type Backend, type BackendChoice, type BackendName, startBackend } from './engine/backend.js'
 export * as errors from './errors.js'
 export { type Job, jobId } from './job.js'
-export { BaseModel, type ModelInfo } from './model/base-model.js'
+export type { EngineOptions } from './engine/open-engine.js'
+export type { ModelInfo } from './model/base-model.js'
 export { DEFAULT_LIMITS, Host, type HostInit, type HostLimits } from './node/host/host.js'
 export { lend, type LendInit } from './node/host/lend.js'
+export type { LentModel, LentPass, LentResult } from './node/host/lent-model.js'
+export { ModelThread, type ModelThreadInit } from './node/host/model-thread.js'
 export { InvalidIdentityError } from './node/identity.js'
 export { ColaNode, type ColaNodeInit } from './node/node.js'
 export type { JobsNetwork } from './node/jobs.js'
