@@ -18,6 +18,11 @@ function failed (error: unknown): void {
   say({ type: 'failed', error: { name, message } })
 }
 
+/** Ends this thread. */
+function leave (): void {
+  process.exit()
+}
+
 /** What can be handed over without a copy. */
 function buffersOf (results: readonly LentResult[]): ArrayBuffer[] {
   return [...new Set(results.flatMap(({ data, parts, logits }) => [
@@ -29,8 +34,12 @@ function buffersOf (results: readonly LentResult[]): ArrayBuffer[] {
 
 try {
   const model = await LocalModel.open(folder, options, line => say({ type: 'log', line }))
-  port.on('message', (pass: ToThread) => {
-    model.pass(pass).then(results => say({ type: 'done', results }, buffersOf(results)), failed)
+  port.on('message', (message: ToThread) => {
+    if (message === 'close') {
+      model.dispose().then(leave, leave)
+      return
+    }
+    model.pass(message).then(results => say({ type: 'done', results }, buffersOf(results)), failed)
   })
   const { name, description } = model.engine
   say({ type: 'ready', info: model.info, engine: { name, description } })

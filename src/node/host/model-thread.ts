@@ -4,6 +4,7 @@ import { pEvent } from 'p-event'
 import type { EngineOptions } from '../../engine/open-engine.js'
 import * as errors from '../../errors.js'
 import type { ModelInfo } from '../../model/base-model.js'
+import { unlessAborted } from '../../protocols/deadline.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
 import type { FromThread, ThreadData, ThreadError, ToThread } from './thread-messages.js'
 
@@ -29,7 +30,9 @@ export class ModelThread implements LentModel {
   #worker: Worker | undefined
   /** What is merged there now; null for θ as it is. */
   #merged: string | null = null
-  #closed = false
+  readonly #close = new AbortController()
+  /** The answer that is awaited from the thread, if any. */
+  #answer: Promise<unknown> = Promise.resolve()
 
   private constructor (init: ModelThreadInit, worker: Worker, { info, engine }: Ready) {
     this.#init = init
@@ -47,14 +50,15 @@ export class ModelThread implements LentModel {
 
   /** @throws {EngineError} if the thread crashes */
   async pass (pass: LentPass): Promise<LentResult[]> {
-    if (this.#closed) throw new errors.EngineError('the engine is closed')
+    this.#close.signal.throwIfAborted()
     const worker = this.#worker ?? await this.#restart()
     const state = pass.merged?.state ?? null
     const known = state === this.#merged && pass.merged !== null
     const message: ToThread = known ? { ...pass, merged: { ...pass.merged, members: [] } } : pass
     const reply = next(worker)
+    this.#answer = reply.catch(() => undefined)
     worker.postMessage(message)
-    const answer = await reply
+    const answer = await unlessAborted(reply, this.#close.signal)
     if (answer.type === 'failed') {
       this.#merged = null // it may have failed before or after it was merged
       throw rebuilt(answer.error)
@@ -64,18 +68,24 @@ export class ModelThread implements LentModel {
     return answer.results
   }
 
+  /** Those who wait are told at once; a pass that is under way ends first, as ONNX Runtime takes the whole process with it if its thread ends within. */
   async dispose (): Promise<void> {
+    this.#close.abort(new errors.EngineError('the engine is closed'))
     const worker = this.#worker
-    this.#closed = true
+    if (worker === undefined) return
     this.#worker = undefined
-    await worker?.terminate()
+    const exited = pEvent(worker, 'exit', { rejectionEvents: [] })
+    await this.#answer
+    worker.ref()
+    worker.postMessage('close' satisfies ToThread)
+    await exited
   }
 
   async #restart (): Promise<Worker> {
     const { worker } = await start(this.#init)
-    if (this.#closed) {
+    if (this.#close.signal.aborted) {
       await worker.terminate()
-      throw new errors.EngineError('the engine was closed while it started again')
+      throw this.#close.signal.reason as Error
     }
     this.#worker = worker
     this.#merged = null

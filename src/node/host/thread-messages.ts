@@ -13,8 +13,8 @@ export interface ThreadError {
   readonly message: string
 }
 
-/** A pass. Members are left out where their state is merged there already. */
-export type ToThread = LentPass
+/** A pass, whose members are left out where their state is merged there already; or that it is over. */
+export type ToThread = LentPass | 'close'
 
 export type FromThread =
   | { readonly type: 'log', readonly line: string }
