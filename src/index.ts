@@ -4,7 +4,7 @@
  * @example
  * ```ts
  * const node = await ColaNode.start({ folder: '.colanet/host' })
- * const host = new Host({ model: await ModelThread.open({ folder, log: console.error }), jobs: node.jobs })
+ * const host = new Host({ model: await ModelThread.open({ folder, log: line => { … } }), jobs: node.jobs })
  * const stop = await lend(node, { host, folder })
  *
  * await startBackend() // of a trainer's fits
