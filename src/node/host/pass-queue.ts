@@ -98,12 +98,18 @@ export class PassQueue {
   #next (): Ready[] {
     const inOrder = [...this.#waiting].sort((a, b) => this.#servedTo(a) - this.#servedTo(b))
     const group: Ready[] = []
+    const taken = new Set<PassRequest>()
     for (const waiting of inOrder) {
       if (!fits(group, waiting)) continue
-      const ready = { ...waiting, applied: waiting.request.applied() }
-      if (group.length === 0 || stateOf(group[0]) === stateOf(ready)) group.push(ready)
+      try {
+        const ready = { ...waiting, applied: waiting.request.applied() }
+        if (group.length > 0 && stateOf(group[0]) !== stateOf(ready)) continue
+        group.push(ready)
+      } catch (error) {
+        waiting.reject(error)
+      }
+      taken.add(waiting.request)
     }
-    const taken = new Set(group.map(({ request }) => request))
     this.#waiting = this.#waiting.filter(({ request }) => !taken.has(request))
     for (const { request: { job, batch } } of group) this.#served.set(job, (this.#served.get(job) ?? 0) + batch.rows * batch.length)
     return group

@@ -117,6 +117,14 @@ describe('the queue of a host', () => {
     expect((bad as PromiseRejectedResult).reason).to.have.property('name', 'NonFiniteError')
   })
 
+  it('tells the one whose state cannot be had, and runs the others', async () => {
+    const queue = new PassQueue(lent)
+    const broken = request('broken', { applied: () => { throw new Error('no state') } })
+    const [bad, good] = await Promise.allSettled([broken, request('a')].map(async own => await queue.pass(own, forever)))
+    expect((bad as PromiseRejectedResult).reason).to.have.property('message', 'no state')
+    expect(good.status).to.equal('fulfilled')
+  })
+
   it('serves first the job that has had least', async () => {
     const queue = new PassQueue(lent)
     const order: string[] = []
