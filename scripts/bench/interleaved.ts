@@ -10,8 +10,15 @@ export interface InterleavedOptions<T> {
   readonly log: (line: string) => void
   /** For people, as progress. */
   readonly show: (value: T) => string
-  /** Runs of each that do not count. @default 2: ONNX Runtime compiles in the first run of a shape, and takes its memory anew in the second */
+  /** Rounds that do not count, at first. @default 1: ONNX Runtime compiles in the first run of a shape */
   readonly warmUps?: number
+  /**
+   * Whether each turn begins with a run that does not count. What a contestant has not touched while the others ran may have
+   * left the caches, and systems that reclaim memory early have dropped its mapped weights.
+   *
+   * @default true
+   */
+  readonly leadIn?: boolean
 }
 
 /**
@@ -20,12 +27,13 @@ export interface InterleavedOptions<T> {
  * @returns what was measured, by name, in the order of the runs
  */
 export async function interleaved<T> (
-  contestants: ReadonlyArray<Contestant<T>>, { runs, signal, log, show, warmUps = 2 }: InterleavedOptions<T>
+  contestants: ReadonlyArray<Contestant<T>>, { runs, signal, log, show, warmUps = 1, leadIn = true }: InterleavedOptions<T>
 ): Promise<ReadonlyMap<string, readonly T[]>> {
   const values = new Map<string, T[]>(contestants.map(({ name }) => [name, []]))
   for (let i = -warmUps; i < runs; i++) {
     const said: string[] = []
     for (const { name, run } of contestants) {
+      if (leadIn) await run()
       signal.throwIfAborted()
       const value = await run()
       if (i >= 0) values.get(name)?.push(value)

@@ -33,8 +33,9 @@ function help (): string {
   ])
   return [
     'npm run bench -- PART [options]', '',
-    'Measures in turns, A B C A B C …, after a warm-up. A figure is the median of its runs; its spread, under the key +',
-    'Spread, is the interquartile range divided by the median. The last line on standard output is one JSON object.', '',
+    'Measures in turns, A B C A B C …, after a warm-up; a turn of step and users begins with a run that does not count. A figure',
+    'is the median of its runs; its spread, under the key + Spread, is the interquartile range divided by the median. The last',
+    'line on standard output is one JSON object.', '',
     ...lines, '',
     'PYTHON=/path/to/python, with torch, transformers and peft, adds the comparison with PEFT to step and memory.', ''
   ].join('\n')

@@ -1,11 +1,29 @@
 import * as tf from '@tensorflow/tfjs'
+import { withGradient } from './with-gradient.js'
 
-/** (x − mean) / √(variance + ε) · γ + β over the last axis; x `[tokens, width]`. */
+/**
+ * n·γ + β over the last axis, where n = (x − mean) / √(variance + ε); x `[tokens, width]`. With d = dy·γ, the gradient is
+ * (d − mean(d) − n·mean(d·n)) / √(variance + ε). There is none of γ and β, which are frozen.
+ */
 export function layerNorm (x: tf.Tensor2D, gamma: tf.Tensor1D, beta: tf.Tensor1D, epsilon: number): tf.Tensor2D {
-  const centred = tf.sub(x, tf.mean(x, -1, true)) // [tokens, width]
-  const variance = tf.mean(tf.mul(centred, centred), -1, true) // [tokens, 1]
-  const normal = tf.mul(centred, tf.rsqrt(tf.add(variance, epsilon))) // [tokens, width]
-  return tf.add(tf.mul(normal, gamma), beta)
+  return withGradient(x, x => {
+    const centred = tf.sub<tf.Tensor2D>(x, meanOfRows(x)) // [tokens, width]
+    const inverse = tf.rsqrt(tf.add(meanOfRows(tf.square(centred)), epsilon)) // [tokens, 1]
+    const normal = tf.mul<tf.Tensor2D>(centred, inverse) // [tokens, width]
+    return {
+      value: tf.add(tf.mul(normal, gamma), beta),
+      saved: [normal, inverse],
+      gradient: (dy, [normal, inverse]) => {
+        const scaled = tf.mul<tf.Tensor2D>(dy, gamma) // [tokens, width]
+        const along = tf.mul(normal, meanOfRows(tf.mul(scaled, normal)))
+        return tf.mul(tf.sub(tf.sub(scaled, meanOfRows(scaled)), along), inverse)
+      }
+    }
+  })
+}
+
+function meanOfRows (x: tf.Tensor2D): tf.Tensor2D {
+  return tf.mean<tf.Tensor2D>(x, -1, true) // [tokens, 1]
 }
 
 /** Activation functions under transformers' names (`ACT2FN`). */
@@ -19,11 +37,25 @@ export const ACTIVATIONS: Readonly<Record<string, (x: tf.Tensor2D) => tf.Tensor2
   tanh: tf.tanh
 }
 
-/** 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), the GELU of GPT-2. */
+const GELU_SLOPE = 2 * Math.sqrt(2 / Math.PI)
+const GELU_CUBE = 0.044715 * GELU_SLOPE
+
+/**
+ * 0.5·x·(1 + tanh(u)), u = √(2/π)·(x + 0.044715·x³), the GELU of GPT-2. Here as x·s, where s = sigmoid(2u) is the same as
+ * 0.5·(1 + tanh(u)); its gradient is dy·s·(1 + x·(2u)′·(1 − s)).
+ */
 function tanhGelu (x: tf.Tensor2D): tf.Tensor2D {
-  const cube = tf.mul(tf.mul(x, x), x)
-  const inner = tf.mul(tf.add(x, tf.mul(cube, 0.044715)), Math.sqrt(2 / Math.PI))
-  return tf.mul(tf.mul(x, 0.5), tf.add(tf.tanh(inner), 1))
+  return withGradient(x, x => {
+    const share = tf.sigmoid(tf.mul(x, tf.add(tf.mul(tf.square(x), GELU_CUBE), GELU_SLOPE))) // [tokens, width]
+    return {
+      value: tf.mul(x, share),
+      saved: [x, share],
+      gradient: (dy, [x, share]) => {
+        const slope = tf.mul(x, tf.add(tf.mul(tf.square(x), 3 * GELU_CUBE), GELU_SLOPE)) // x·(2u)′
+        return tf.mul(dy, tf.mul(share, tf.add(tf.mul(slope, tf.sub(1, share)), 1)))
+      }
+    }
+  })
 }
 
 function swish (x: tf.Tensor2D): tf.Tensor2D {

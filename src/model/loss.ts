@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Batch } from '../types.js'
+import { withGradient } from './with-gradient.js'
 
 /** Labels with this value do not count, as in PyTorch and transformers. */
 export const IGNORED_LABEL = -100
@@ -30,9 +31,9 @@ export function shiftLabels ({ rows, length, labels }: Batch): Targets {
 }
 
 /**
- * weight_t · −log softmax(logits_t)[id_t] of each token. Its gradient, (softmax − onehot)·weight, is written out: it is
- * shorter and more exact than what differentiating the logarithm would give. The wanted logits are picked by their
- * place, as the vocabulary is long and a one-hot matrix would be as large as the logits.
+ * weight_t · −log softmax(logits_t)[id_t] of each token. Its gradient is (softmax − onehot)·weight. The wanted logits are
+ * picked by their place, as the vocabulary is long and a one-hot matrix would be as large as the logits; and the
+ * logarithm of the sum of exponentials is the one of the largest share, which is never too small for it.
  *
  * @param logits `[tokens, vocabulary]`
  * @param ids `[tokens]`, integers
@@ -41,26 +42,22 @@ export function shiftLabels ({ rows, length, labels }: Batch): Targets {
  */
 export function crossEntropy (logits: tf.Tensor2D, ids: tf.Tensor1D, weights: tf.Tensor1D): tf.Tensor1D {
   const [tokens, vocabulary] = logits.shape
-  const custom = tf.customGrad((x, save) => {
-    const scores = x as tf.Tensor2D
-    const places = tf.add<tf.Tensor1D>(ids, tf.range(0, tokens * vocabulary, vocabulary, 'int32')) // [tokens]
-    const shifted = tf.sub<tf.Tensor2D>(scores, tf.max(scores, -1, true)) // [tokens, vocabulary]
-    const exponentials = tf.exp(shifted)
-    const sums = tf.sum(exponentials, -1, true) // [tokens, 1]
-    const logLikelihood = tf.sub(pick(shifted, places), tf.log(tf.squeeze(sums, [-1]))) // [tokens]
-    ;(save as tf.GradSaveFunc)([tf.div(exponentials, sums), places])
+  return withGradient(logits, scores => {
+    const places: tf.Tensor1D = tf.add(ids, tf.range(0, tokens * vocabulary, vocabulary, 'int32')) // [tokens]
+    const softmax = tf.softmax<tf.Tensor2D>(scores) // [tokens, vocabulary]
+    const shifted = tf.sub<tf.Tensor1D>(pick(scores, places), tf.max<tf.Tensor1D>(scores, -1)) // [tokens]
+    const logLikelihood = tf.add<tf.Tensor1D>(shifted, tf.log<tf.Tensor1D>(tf.max<tf.Tensor1D>(softmax, -1)))
     return {
-      value: tf.neg(tf.mul(logLikelihood, weights)),
-      gradFunc: (dy, saved) => {
-        const [softmax, places] = saved as [tf.Tensor2D, tf.Tensor1D]
-        const share = tf.mul(weights, dy) // [tokens]
+      value: tf.neg(tf.mul<tf.Tensor1D>(logLikelihood, weights)),
+      saved: [softmax, places],
+      gradient: (dy, [softmax, places]: [tf.Tensor2D, tf.Tensor1D]) => {
+        const share = tf.mul<tf.Tensor1D>(weights, dy) // [tokens]
         const scaled = tf.mul<tf.Tensor2D>(softmax, tf.expandDims(share, -1)) // [tokens, vocabulary]
-        const picked = tf.sub(pick(scaled, places), share) // [tokens]
-        return tf.reshape(tf.tensorScatterUpdate(tf.reshape(scaled, [-1]), tf.expandDims(places, -1), picked), [tokens, vocabulary])
+        const picked = tf.sub<tf.Tensor1D>(pick(scaled, places), share) // [tokens]
+        return tf.reshape<tf.Rank.R2>(tf.tensorScatterUpdate(tf.reshape(scaled, [-1]), tf.expandDims(places, -1), picked), [tokens, vocabulary])
       }
     }
   })
-  return custom(logits) as tf.Tensor1D
 }
 
 /** The elements at places of the matrix laid out as one row. */

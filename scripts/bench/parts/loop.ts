@@ -89,7 +89,7 @@ export const loop = definePart({
             return { ...watched, steps: gated.passes - before }
           }
         }
-      ], { runs, signal, log, show: ({ p99, max, pingP99, steps, failures }) => [`p99 ${p99.toFixed(1)} ms`, `max ${max.toFixed(0)}`, `ping p99 ${pingP99.toFixed(1)}`, `${steps} steps`, ...failures].join(' ') })
+      ], { runs, signal, log, leadIn: false, show: ({ p99, max, pingP99, steps, failures }) => [`p99 ${p99.toFixed(1)} ms`, `max ${max.toFixed(0)}`, `ping p99 ${pingP99.toFixed(1)}`, `${steps} steps`, ...failures].join(' ') })
       return result(measured)
     } finally {
       for (const cleanUp of cleanUps.reverse()) await cleanUp()

@@ -47,7 +47,7 @@ export const memory = definePart({
     const contestants: Array<Contestant<readonly number[]>> = [{ name: OURS, run: async () => await runOurs(scenario, context) }]
     const firstPeft = await runPeft(scenario, context)
     if (firstPeft !== undefined) contestants.push({ name: PEFT, run: async () => await runPeft(scenario, context) ?? [] })
-    const measured = await interleaved(contestants, { ...context, runs, warmUps: 0, show: peaks => `${peaks.map(peak => peak.toFixed(0)).join(' and ')} MB` })
+    const measured = await interleaved(contestants, { ...context, runs, warmUps: 0, leadIn: false, show: peaks => `${peaks.map(peak => peak.toFixed(0)).join(' and ')} MB` })
     const peaks = (name: string, place: number): Figure => figure(valuesOf(measured, name).map(peaks => peaks[place]))
     const figures = { hostPeakMb: peaks(OURS, 0), trainerPeakMb: peaks(OURS, 1), peftPeakMb: firstPeft === undefined ? null : peaks(PEFT, 0) }
     return {

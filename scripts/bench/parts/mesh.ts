@@ -38,7 +38,7 @@ export const mesh = definePart({
     const locally = async (): Promise<TrainReport> => await inScene(signal, async scene =>
       await reportOf(scene.local('local', ...options, '--threads', String(threads))))
     const measured = await interleaved<TrainReport>([{ name: MESH, run: overMesh }, { name: LOCAL, run: locally }], {
-      runs, signal, log, warmUps: 0, show: ({ tokensPerSecond }) => `${tokensPerSecond.toFixed(0)} tokens/s`
+      runs, signal, log, warmUps: 0, leadIn: false, show: ({ tokensPerSecond }) => `${tokensPerSecond.toFixed(0)} tokens/s`
     })
     const speeds = (name: string): number[] => valuesOf(measured, name).map(({ tokensPerSecond }) => tokensPerSecond)
     const figures = { ratioToLocal: ratio(speeds(MESH), speeds(LOCAL)), meshTokensPerSecond: figure(speeds(MESH)), localTokensPerSecond: figure(speeds(LOCAL)) }
