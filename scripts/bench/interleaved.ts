@@ -31,15 +31,13 @@ export async function interleaved<T> (
 ): Promise<ReadonlyMap<string, readonly T[]>> {
   const values = new Map<string, T[]>(contestants.map(({ name }) => [name, []]))
   for (let i = -warmUps; i < runs; i++) {
-    const said: string[] = []
     for (const { name, run } of contestants) {
       if (leadIn) await run()
       signal.throwIfAborted()
       const value = await run()
       if (i >= 0) values.get(name)?.push(value)
-      said.push(`${name} ${show(value)}`)
+      log(`${i < 0 ? 'warm-up' : `run ${i + 1} of ${runs}`}: ${name} ${show(value)}`)
     }
-    log(`${i < 0 ? 'warm-up' : `run ${i + 1} of ${runs}`}: ${said.join(', ')}`)
   }
   return values
 }

@@ -11,6 +11,8 @@ export interface PeftOptions {
   readonly batch: string
   readonly attention: Attention
   readonly threads: number
+  /** Each has an equal share of the rows. @default 1 */
+  readonly adapters?: number
   readonly signal: AbortSignal
   readonly log: (line: string) => void
 }
@@ -21,15 +23,15 @@ export interface PeftStep {
 }
 
 /** PyTorch with PEFT's LoRA, in a process that does a step when it is asked to; undefined, and said why, where there is none. */
-export async function startPeft ({ model, batch, attention, threads, signal, log }: PeftOptions): Promise<LineChild | undefined> {
+export async function startPeft ({ model, batch, attention, threads, adapters = 1, signal, log }: PeftOptions): Promise<LineChild | undefined> {
   const { PYTHON: python } = process.env
   if (python === undefined || python === '') {
     log('PYTHON is not set: set it to a Python with torch, transformers and peft to compare with PEFT')
     return undefined
   }
   try {
-    const child = await LineChild.start(python, [SCRIPT, model, batch, '--attention', attention, '--threads', String(threads)], signal)
-    log(`PEFT with ${attention} attention: ${JSON.stringify(child.greeting)}`)
+    const child = await LineChild.start(python, [SCRIPT, model, batch, '--attention', attention, '--threads', String(threads), '--adapters', String(adapters)], signal)
+    if (adapters === 1) log(`PEFT with ${attention} attention: ${JSON.stringify(child.greeting)}`)
     return child
   } catch (error) {
     signal.throwIfAborted()

@@ -3,7 +3,8 @@
 
     python scripts/bench/peft_step.py MODEL_FOLDER BATCH.safetensors --attention sdpa --threads 2
 
-LoRA of rank 8 on c_attn, gradients of its parameters, no optimiser. Answers each line with one of JSON: milliseconds
+LoRA of rank 8 on c_attn, gradients of its parameters, no optimiser. With several adapters each has an equal share of the
+rows, and they take turns. Answers each line with one of JSON: milliseconds
 and loss. Needs torch, transformers and peft.
 """
 import argparse
@@ -17,6 +18,7 @@ parser.add_argument('batch', help='safetensors with input_ids and labels, withou
 parser.add_argument('--attention', default='sdpa', choices=['sdpa', 'eager'])
 parser.add_argument('--threads', type=int, default=2)
 parser.add_argument('--rank', type=int, default=8)
+parser.add_argument('--adapters', type=int, default=1)
 arguments = parser.parse_args()
 
 import peft
@@ -38,7 +40,10 @@ transformers.logging.set_verbosity_error()
 
 base = transformers.GPT2LMHeadModel.from_pretrained(arguments.model, dtype=torch.float32, attn_implementation=arguments.attention)
 lora = peft.LoraConfig(r=arguments.rank, lora_alpha=arguments.rank, target_modules=['c_attn'], lora_dropout=0.0, fan_in_fan_out=True)
-model = peft.get_peft_model(base, lora)
+model = peft.get_peft_model(base, lora)  # its adapter is called default
+names = ['default'] + [f'user{k}' for k in range(1, arguments.adapters)]
+for name in names[1:]:
+    model.add_adapter(name, lora)
 model.config.use_cache = False
 model.train()
 
@@ -51,7 +56,12 @@ say({'torch': torch.__version__, 'peft': peft.__version__, 'threads': torch.get_
 for line in sys.stdin:
     began = time.perf_counter()
     model.zero_grad(set_to_none=True)
-    loss = model(input_ids=input_ids, labels=labels, use_cache=False).loss  # no mask: there is no padding, and it costs time
-    loss.backward()
+    loss = 0.0
+    for name, ids, own in zip(names, input_ids.chunk(len(names)), labels.chunk(len(names))):
+        if len(names) > 1:
+            model.set_adapter(name)
+        part = model(input_ids=ids, labels=own, use_cache=False).loss  # no mask: there is no padding, and it costs time
+        part.backward()
+        loss += part.item() / len(names)
     milliseconds = 1000 * (time.perf_counter() - began)
-    say({'milliseconds': milliseconds, 'loss': loss.item()})
+    say({'milliseconds': milliseconds, 'loss': loss})

@@ -1,92 +1,145 @@
 import { join } from 'node:path'
-import { type Figure, figure, ratio, readable } from '../figure.js'
+import { describeModel } from '../../../src/model/base-model.js'
+import { figure, type Figure, ratio, readable } from '../figure.js'
 import { modelFolder } from '../gpt2-small.js'
-import { interleaved, valuesOf } from '../interleaved.js'
+import { type Contestant, interleaved, valuesOf } from '../interleaved.js'
 import { LineChild } from '../line-child.js'
 import { definePart, type Measured, MODEL_OPTION, type PartContext, runsOption, THREADS_OPTION } from '../part.js'
 import { PeakMemory } from '../peak-memory.js'
+import { peftStep, startPeft } from '../peft.js'
+import { randomBatch, writeBatch } from '../random-batch.js'
 import type { UsersHostInit } from '../users-host-init.js'
 
-const MERGED = [1, 2, 4, 8, 16, 32, 64]
-const UNMERGED = [1, 8]
+const TRAINERS = [1, 2, 4, 8, 16, 32, 64]
 
 /** So that the most trainers have a row each. */
-const ROWS = Math.max(...MERGED)
+const ROWS = Math.max(...TRAINERS)
+
+/** At how many trainers `unmergedRatio` is taken. */
+const UNMERGED = 8
+
+/** Rounds of one process: the first compiles. */
+const ROUNDS = 3
 
 const HOST = join(import.meta.dirname, '..', 'users-host.ts')
 
-interface UsersHost {
-  readonly name: string
-  readonly trainers: number
+const MERGED_WAY = 'merged'
+const UNMERGED_WAY = 'unmerged'
+const PEFT_WAY = 'peft'
+
+/** What one process gave. */
+interface Sample {
+  readonly milliseconds: number
+  /** Peak of anonymous memory, in MB of a million bytes. */
+  readonly peak: number
   /** What it takes to merge all adapters anew, in milliseconds; null where they are not merged. */
   readonly merging: number | null
-  readonly child: LineChild
-  readonly memory: PeakMemory
+}
+
+interface Rival extends Contestant<Sample> {
+  readonly way: string
+  readonly trainers: number
 }
 
 /**
  * What several trainers cost a host: the same rows in all, split among them, and asked for at the same moment. Whether
  * they are one pass is the host's affair. In the merged case nobody's adapter changes meanwhile, so that nothing is
- * merged anew; what that would take is told apart. Each number of trainers has a process of its own, all of which stay,
- * and take turns. Memory is anonymous, in MB of a million bytes, from the start to the end of the process.
+ * merged anew; what that would take is told apart. PEFT has its adapters in one model, and does one after the other, as
+ * it trains a single one at a time. Each run of each has a process of its own; its time is the median of its rounds.
  */
 export const users = definePart({
   name: 'users',
-  describe: `a host's time and memory for the same ${ROWS} rows of 1 to ${ROWS} trainers, merged and unmerged`,
+  describe: `time and memory of a host, and of PyTorch + PEFT, for the same ${ROWS} rows of 1 to ${ROWS} trainers`,
   options: {
     runs: runsOption(3),
-    length: { type: 'integer', min: 2, default: 32, describe: 'tokens in a row' },
+    length: { type: 'integer', min: 2, default: 16, describe: 'tokens in a row' },
     model: MODEL_OPTION,
     threads: THREADS_OPTION
   },
   measure: async ({ runs, length, model: asked, threads }, context) => {
     const model = await modelFolder(asked, context.folder, context.log)
-    const hosts: UsersHost[] = []
-    try {
-      for (const [mode, counts] of [['collaboration', MERGED], ['alone', UNMERGED]] as const) {
-        for (const trainers of counts) hosts.push(await startHost({ model, trainers, rows: ROWS, length, threads, mode }, context))
-      }
-      const measured = await interleaved(hosts.map(({ name, child }) => ({
-        name,
-        run: async () => (await child.ask('round') as { milliseconds: number }).milliseconds
-      })), { ...context, runs, show: value => `${value.toFixed(0)} ms` })
-      const peaks = new Map<string, number>()
-      for (const { name, memory } of hosts) peaks.set(name, await memory.stop())
-      return result(hosts, measured, peaks)
-    } finally {
-      await Promise.all(hosts.map(async ({ child }) => await child.stop()))
-    }
+    const rivals: Rival[] = [
+      ...ours(MERGED_WAY, { model, rows: ROWS, length, threads, mode: 'collaboration' }, context),
+      ...ours(UNMERGED_WAY, { model, rows: ROWS, length, threads, mode: 'alone' }, context),
+      ...await pefts({ model, length, threads }, context)
+    ]
+    const measured = await interleaved(rivals, {
+      ...context, runs, warmUps: 0, leadIn: false, show: ({ milliseconds, peak }) => `${milliseconds.toFixed(0)} ms ${peak.toFixed(0)} MB`
+    })
+    return result(rivals, measured)
   }
 })
 
-async function startHost (init: UsersHostInit, { signal, log }: PartContext): Promise<UsersHost> {
-  const child = await LineChild.fromSources(HOST, [JSON.stringify(init)], signal)
-  const { merging } = child.greeting as { merging: number | null }
-  const name = nameOf(init.mode === 'collaboration', init.trainers)
-  log(`${name} is ready`)
-  return { name, trainers: init.trainers, merging, child, memory: new PeakMemory(child.pid) }
+function ours (way: string, init: Omit<UsersHostInit, 'trainers'>, { signal }: PartContext): Rival[] {
+  return TRAINERS.map(trainers => ({
+    way,
+    trainers,
+    name: `${way} ${trainers}`,
+    run: async () => {
+      const child = await LineChild.fromSources(HOST, [JSON.stringify({ ...init, trainers })], signal)
+      const { merging } = child.greeting as { merging: number | null }
+      return { ...await rounds(child, async () => await child.ask('round') as { milliseconds: number }), merging }
+    }
+  }))
 }
 
-function nameOf (merged: boolean, trainers: number): string {
-  return `${merged ? 'merged' : 'unmerged'} ${trainers}`
+/** None, and said why, where there is no PEFT. */
+async function pefts ({ model, length, threads }: Pick<UsersHostInit, 'model' | 'length' | 'threads'>, context: PartContext): Promise<Rival[]> {
+  const batch = join(context.folder, 'batch.safetensors')
+  await writeBatch(batch, randomBatch(ROWS, length, (await describeModel(model)).vocabSize))
+  const start = async (adapters: number): Promise<LineChild | undefined> => await startPeft({ ...context, model, batch, threads, adapters, attention: 'sdpa' })
+  const first = await start(1)
+  if (first === undefined) return []
+  await first.stop()
+  return TRAINERS.map(trainers => ({
+    way: PEFT_WAY,
+    trainers,
+    name: `${PEFT_WAY} ${trainers}`,
+    run: async () => {
+      const child = await start(trainers)
+      if (child === undefined) throw new Error(`PEFT did not start with ${trainers} adapters`)
+      return { ...await rounds(child, async () => await peftStep(child)), merging: null }
+    }
+  }))
 }
 
-function result (hosts: readonly UsersHost[], measured: ReadonlyMap<string, readonly number[]>, peaks: ReadonlyMap<string, number>): Measured {
-  const times = (merged: boolean, trainers: number): readonly number[] => valuesOf(measured, nameOf(merged, trainers))
+/** All that is measured of a child, which is stopped then. */
+async function rounds (child: LineChild, round: () => Promise<{ milliseconds: number }>): Promise<Pick<Sample, 'milliseconds' | 'peak'>> {
+  const memory = new PeakMemory(child.pid)
+  try {
+    await round()
+    const times: number[] = []
+    while (times.length < ROUNDS - 1) times.push((await round()).milliseconds)
+    return { milliseconds: figure(times).median, peak: await memory.stop() }
+  } finally {
+    await child.stop()
+  }
+}
+
+function result (rivals: readonly Rival[], measured: ReadonlyMap<string, readonly Sample[]>): Measured {
+  const samples = (way: string, trainers: number): readonly Sample[] => valuesOf(measured, `${way} ${trainers}`)
+  const ratioToOne = (key: 'milliseconds' | 'peak') => (way: string, trainers: number): Figure =>
+    ratio(samples(way, trainers).map(sample => sample[key]), samples(way, 1).map(sample => sample[key]))
+  const [timeRatio, memoryRatio] = [ratioToOne('milliseconds'), ratioToOne('peak')]
   const worst = (figures: readonly Figure[]): Figure => figures.reduce((a, b) => b.median > a.median ? b : a)
-  const memoryRatio = (trainers: number): number => (peaks.get(nameOf(true, trainers)) ?? NaN) / (peaks.get(nameOf(true, 1)) ?? NaN)
-  const merging = (trainers: number): Figure => figure([hosts.find(({ name }) => name === nameOf(true, trainers))?.merging ?? NaN])
+  const merging = (trainers: number): Figure => figure(samples(MERGED_WAY, trainers).map(({ merging }) => merging ?? NaN))
+  const several = TRAINERS.slice(1)
   return {
-    head: ['trainers', 'ms for all', 'times one', 'MB', 'ms to merge anew'],
-    rows: hosts.map(({ name, merging }) => {
-      const isMerged = name.startsWith('merged')
-      const own = valuesOf(measured, name)
-      return [name, readable(figure(own)), readable(ratio(own, times(isMerged, 1))), (peaks.get(name) ?? NaN).toFixed(0), merging?.toFixed(0) ?? '']
-    }),
+    head: ['trainers', 'ms for all', 'times one', 'MB', 'times one', 'ms to merge anew'],
+    rows: rivals.map(({ name, way, trainers }) => [
+      name,
+      readable(figure(samples(way, trainers).map(({ milliseconds }) => milliseconds))),
+      readable(timeRatio(way, trainers)),
+      readable(figure(samples(way, trainers).map(({ peak }) => peak))),
+      readable(memoryRatio(way, trainers)),
+      way === MERGED_WAY ? readable(merging(trainers)) : ''
+    ]),
     figures: {
-      mergedTimeRatio: worst(MERGED.slice(1).map(trainers => ratio(times(true, trainers), times(true, 1)))),
-      mergedMemoryRatio: worst(MERGED.slice(1).map(trainers => figure([memoryRatio(trainers)]))),
-      unmergedRatio: ratio(times(false, Math.max(...UNMERGED)), times(false, 1)),
+      mergedTimeRatio: worst(several.map(trainers => timeRatio(MERGED_WAY, trainers))),
+      mergedMemoryRatio: worst(several.map(trainers => memoryRatio(MERGED_WAY, trainers))),
+      unmergedRatio: timeRatio(UNMERGED_WAY, UNMERGED),
+      unmergedMemoryRatio: memoryRatio(UNMERGED_WAY, UNMERGED),
+      peftRatio: rivals.some(({ way }) => way === PEFT_WAY) ? timeRatio(PEFT_WAY, UNMERGED) : null,
       mergeOneMs: merging(1),
       mergeAllMs: merging(ROWS)
     }

@@ -9,15 +9,18 @@ export interface EncodedPart {
   readonly manifest: Manifest
 }
 
+/** In the order of the sites. */
+export type EncodedParts = Iterable<EncodedPart> | AsyncIterable<EncodedPart>
+
 /** Neighbouring sites are joined up to so many bytes of x and ∇ĥ in float32. */
 const PART_BYTES = 8 << 20
 
-/** Sites in their order, joined while they are small, so that the first can be pulled before the last is there. */
-export function encodeParts (data: AdaptationData, wire: WireDtype): EncodedPart[] {
-  return groups(data).map(group => {
+/** Sites in their order, joined while they are small, each when it is asked for: the first can be pulled before the last is there. */
+export function * encodeParts (data: AdaptationData, wire: WireDtype): Generator<EncodedPart> {
+  for (const group of groups(data)) {
     const bytes = encodeAdaptation(group, wire)
-    return { sites: [...group.keys()], bytes, manifest: manifestOf(bytes) }
-  })
+    yield { sites: [...group.keys()], bytes, manifest: manifestOf(bytes) }
+  }
 }
 
 function groups (data: AdaptationData): Array<Map<string, SiteData>> {

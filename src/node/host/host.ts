@@ -7,7 +7,7 @@ import type { OpenReply, StepReply, StepRequest } from '../../protocols/step/ind
 import type { AdaptationData, Site, WireDtype } from '../../types.js'
 import { appliedTo, BASE_ALONE } from '../applied.js'
 import type { Jobs, JoinedJob } from '../jobs.js'
-import type { EncodedPart } from './encoded-part.js'
+import type { EncodedParts } from './encoded-part.js'
 import type { LentModel } from './lent-model.js'
 import { PassQueue } from './pass-queue.js'
 
@@ -34,7 +34,7 @@ export interface HostInit {
 export interface HostedStep {
   readonly reply: StepReply
   readonly data: AdaptationData
-  readonly parts: readonly EncodedPart[]
+  readonly parts: EncodedParts
 }
 
 /** How much a new measurement moves the speed that is told. */

@@ -6,7 +6,7 @@ import type { Offer } from '../../protocols/advert/index.js'
 import { stepServer, type StepReply, type StepRequest } from '../../protocols/step/index.js'
 import type { JobMessage } from '../../protocols/topic/index.js'
 import type { ColaNode } from '../node.js'
-import type { EncodedPart } from './encoded-part.js'
+import type { EncodedParts } from './encoded-part.js'
 import type { Host } from './host.js'
 
 /** Files that a trainer needs to turn text into tokens. */
@@ -29,7 +29,7 @@ export interface LendInit {
  */
 export async function lend (node: ColaNode, { host, folder }: LendInit): Promise<() => Promise<void>> {
   const files = await tokenizerFiles(node, folder)
-  const lent = new Map<string, string[]>()
+  const lendings = new Map<string, Lending>()
   const server = stepServer({
     counter: node.traffic,
     handler: {
@@ -40,12 +40,15 @@ export async function lend (node: ColaNode, { host, folder }: LendInit): Promise
       },
       step: async (peer, request, signal) => {
         const key = `${peer.toString()}/${request.job}`
-        for (const blob of lent.get(key) ?? []) node.store.delete(blob)
-        lent.delete(key)
+        lendings.get(key)?.end()
+        lendings.delete(key)
         const { reply, parts } = await host.step(peer, request, request.wire, signal)
-        for (const { manifest, bytes } of parts) node.store.add({ manifest, bytes, kind: 'adaptation' })
-        if (parts.length > 0) lent.set(key, parts.map(({ manifest }) => manifest.id))
-        announce(node, peer, request, reply, parts)
+        if (request.purpose === 'train') {
+          lendings.get(key)?.end() // a try of the step that came meanwhile
+          const lending = new Lending(node, peer, request, reply)
+          lendings.set(key, lending)
+          lending.offer(parts).catch(node.log)
+        }
         return reply
       }
     }
@@ -55,12 +58,41 @@ export async function lend (node: ColaNode, { host, folder }: LendInit): Promise
   return async () => await server.stop()
 }
 
-/** In the background: the trainer has the reply meanwhile. */
-function announce (node: ColaNode, peer: PeerId, { job, step, wire }: StepRequest, { version }: StepReply, parts: readonly EncodedPart[]): void {
-  const topic = node.jobs.get(job)?.topic
-  for (const [i, { sites, manifest }] of parts.entries()) {
-    const message: JobMessage = { type: 'adaptation', job, step, trainer: peer.toString(), version, group: String(i), sites: [...sites], wire, manifest }
-    topic?.publish(message, { to: peer, signal: AbortSignal.timeout(ANNOUNCE_TIMEOUT) }).catch(node.log)
+/** The adaptation data of one step, held while its trainer may want them. */
+class Lending {
+  readonly #node: ColaNode
+  readonly #peer: PeerId
+  readonly #request: StepRequest
+  readonly #reply: StepReply
+  readonly #blobs: string[] = []
+  #over = false
+
+  constructor (node: ColaNode, peer: PeerId, request: StepRequest, reply: StepReply) {
+    this.#node = node
+    this.#peer = peer
+    this.#request = request
+    this.#reply = reply
+  }
+
+  /** Announces each part as soon as it is there, while the trainer has the reply already. */
+  async offer (parts: EncodedParts): Promise<void> {
+    const { job, step, wire } = this.#request
+    const to = this.#peer
+    let count = 0
+    for await (const { sites, manifest, bytes } of parts) {
+      if (this.#over) return
+      this.#node.store.add({ manifest, bytes, kind: 'adaptation' })
+      this.#blobs.push(manifest.id)
+      const message: JobMessage = {
+        type: 'adaptation', job, step, trainer: to.toString(), version: this.#reply.version, group: String(count++), sites: [...sites], wire, manifest
+      }
+      this.#node.jobs.get(job)?.topic?.publish(message, { to, signal: AbortSignal.timeout(ANNOUNCE_TIMEOUT) }).catch(this.#node.log)
+    }
+  }
+
+  end (): void {
+    this.#over = true
+    for (const blob of this.#blobs) this.#node.store.delete(blob)
   }
 }
 

@@ -3,7 +3,7 @@ import type { Weighted } from '../../merge/weighted.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import type { PassResult } from '../../model/pass.js'
 import type { AdapterTensors, AuxiliarySpec, Batch, WireDtype } from '../../types.js'
-import type { EncodedPart } from './encoded-part.js'
+import type { EncodedParts } from './encoded-part.js'
 
 /** What is merged into θ: the mean of the members' ΔW. */
 export interface Merged {
@@ -23,7 +23,8 @@ export interface LentPart {
 
 /** What comes of a part: adaptation data either as tensors, or as they cross the wire. */
 export interface LentResult extends PassResult {
-  readonly parts: readonly EncodedPart[]
+  /** To be read once, each as soon as it is encoded. */
+  readonly parts: EncodedParts
 }
 
 /** One pass, in values that can be sent to another thread. */

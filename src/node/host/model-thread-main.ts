@@ -24,12 +24,22 @@ function leave (): void {
 }
 
 /** What can be handed over without a copy. */
-function buffersOf (results: readonly LentResult[]): ArrayBuffer[] {
-  return [...new Set(results.flatMap(({ data, parts, logits }) => [
+function buffersOf (results: ReadonlyArray<Omit<LentResult, 'parts'>>): ArrayBuffer[] {
+  return [...new Set(results.flatMap(({ data, logits }) => [
     ...[...data.values()].flatMap(({ x, gradient }) => [x.values.buffer as ArrayBuffer, gradient.values.buffer as ArrayBuffer]),
-    ...parts.map(({ bytes }) => bytes.buffer),
     ...(logits === undefined ? [] : [logits.values.buffer as ArrayBuffer])
   ]))]
+}
+
+/** Losses are told at once, x and ∇ĥ part by part. */
+async function run (model: LocalModel, { number, pass }: Exclude<ToThread, 'close'>): Promise<void> {
+  const lent = await model.pass(pass)
+  const results = lent.map(({ parts: _, ...result }) => result)
+  say({ type: 'done', results }, buffersOf(results))
+  for (const [result, { parts }] of lent.entries()) {
+    for await (const part of parts) say({ type: 'part', number, result, part }, [part.bytes.buffer])
+    say({ type: 'part', number, result, part: null })
+  }
 }
 
 try {
@@ -39,7 +49,7 @@ try {
       model.dispose().then(leave, leave)
       return
     }
-    model.pass(message).then(results => say({ type: 'done', results }, buffersOf(results)), failed)
+    run(model, message).catch(failed)
   })
   const { name, description } = model.engine
   say({ type: 'ready', info: model.info, engine: { name, description } })

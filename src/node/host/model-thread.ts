@@ -6,7 +6,8 @@ import * as errors from '../../errors.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import { unlessAborted } from '../../protocols/deadline.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
-import type { FromThread, ThreadData, ThreadError, ToThread } from './thread-messages.js'
+import { PartStream } from './part-stream.js'
+import type { FromThread, PartMessage, ThreadData, ThreadError, ToThread } from './thread-messages.js'
 
 const MAIN = new URL(`model-thread-main${extname(import.meta.filename)}`, import.meta.url)
 
@@ -33,6 +34,10 @@ export class ModelThread implements LentModel {
   readonly #close = new AbortController()
   /** The answer that is awaited from the thread, if any. */
   #answer: Promise<unknown> = Promise.resolve()
+  /** Passes so far. */
+  #number = 0
+  /** What comes yet of passes that are done, by their numbers: a stream for each result. */
+  readonly #streams = new Map<number, readonly PartStream[]>()
 
   private constructor (init: ModelThreadInit, worker: Worker, { info, engine }: Ready) {
     this.#init = init
@@ -54,18 +59,22 @@ export class ModelThread implements LentModel {
     const worker = this.#worker ?? await this.#restart()
     const state = pass.merged?.state ?? null
     const known = state === this.#merged && pass.merged !== null
-    const message: ToThread = known ? { ...pass, merged: { ...pass.merged, members: [] } } : pass
+    const number = this.#number++
+    const message: ToThread = { number, pass: known ? { ...pass, merged: { ...pass.merged, members: [] } } : pass }
+    const streams = pass.parts.map(() => new PartStream())
+    this.#streams.set(number, streams)
     const reply = next(worker)
     this.#answer = reply.catch(() => undefined)
     worker.postMessage(message)
     const answer = await unlessAborted(reply, this.#close.signal)
     if (answer.type === 'failed') {
+      this.#streams.delete(number)
       this.#merged = null // it may have failed before or after it was merged
       throw rebuilt(answer.error)
     }
     if (answer.type !== 'done') throw new errors.EngineError(`the engine answered a pass with ${answer.type}`)
     this.#merged = state
-    return answer.results
+    return answer.results.map((result, i) => ({ ...result, parts: streams[i].parts }))
   }
 
   /** Those who wait are told at once; a pass that is under way ends first, as ONNX Runtime takes the whole process with it if its thread ends within. */
@@ -96,9 +105,24 @@ export class ModelThread implements LentModel {
   #watch (worker: Worker): void {
     const forget = (): void => {
       if (this.#worker === worker) this.#worker = undefined
+      for (const stream of [...this.#streams.values()].flat()) stream.fail(new errors.EngineError('the engine ended before all of its results were here'))
+      this.#streams.clear()
     }
+    worker.on('message', (message: FromThread) => {
+      if (message.type === 'part') this.#take(message)
+    })
     worker.once('error', forget).once('exit', forget)
     worker.unref()
+  }
+
+  #take ({ number, result, part }: PartMessage): void {
+    const streams = this.#streams.get(number) ?? []
+    if (part !== null) {
+      streams[result].push(part)
+      return
+    }
+    streams[result].end()
+    if (result === streams.length - 1) this.#streams.delete(number)
   }
 }
 
@@ -117,8 +141,14 @@ async function start ({ folder, log, backend, device, threads }: ModelThreadInit
   throw first.type === 'failed' ? rebuilt(first.error) : new errors.EngineError(`the engine began with ${first.type}`)
 }
 
+type Answer = Exclude<FromThread, { type: 'log' | 'part' }>
+
+function isAnswer (message: FromThread): message is Answer {
+  return message.type !== 'log' && message.type !== 'part'
+}
+
 /** The thread's next answer. @throws {EngineError} if it crashes instead */
-async function next (worker: Worker): Promise<Exclude<FromThread, { type: 'log' }>> {
+async function next (worker: Worker): Promise<Answer> {
   worker.ref()
   try {
     const ended = new AbortController()
@@ -127,8 +157,8 @@ async function next (worker: Worker): Promise<Exclude<FromThread, { type: 'log' 
       throw new errors.EngineError(`the engine's thread ended with code ${code}`)
     })
     try {
-      const answer = pEvent<'message', FromThread>(worker, 'message', { filter: ({ type }) => type !== 'log', signal })
-      return await Promise.race([answer, exit]) as Exclude<FromThread, { type: 'log' }>
+      const answer = pEvent<'message', FromThread>(worker, 'message', { filter: message => isAnswer(message), signal })
+      return await Promise.race([answer, exit]) as Answer
     } finally {
       ended.abort()
     }

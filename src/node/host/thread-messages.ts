@@ -1,5 +1,6 @@
 import type { EngineOptions } from '../../engine/open-engine.js'
 import type { ModelInfo } from '../../model/base-model.js'
+import type { EncodedPart } from './encoded-part.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
 
 /** What a model's thread is started with. */
@@ -13,11 +14,22 @@ export interface ThreadError {
   readonly message: string
 }
 
-/** A pass, whose members are left out where their state is merged there already; or that it is over. */
-export type ToThread = LentPass | 'close'
+/** A pass under a number of its own, its members left out where their state is merged there already; or that it is over. */
+export type ToThread = { readonly number: number, readonly pass: LentPass } | 'close'
+
+/** What follows on `done`: the next part of one of the pass's results, or null when it was the last. */
+export interface PartMessage {
+  readonly type: 'part'
+  /** Of the pass. */
+  readonly number: number
+  /** Its place among the results. */
+  readonly result: number
+  readonly part: EncodedPart | null
+}
 
 export type FromThread =
   | { readonly type: 'log', readonly line: string }
   | { readonly type: 'ready', readonly info: ModelInfo, readonly engine: LentModel['engine'] }
-  | { readonly type: 'done', readonly results: LentResult[] }
+  | { readonly type: 'done', readonly results: ReadonlyArray<Omit<LentResult, 'parts'>> }
+  | PartMessage
   | { readonly type: 'failed', readonly error: ThreadError }
