@@ -5,7 +5,7 @@ import type { AdapterTensors, AuxiliarySpec, FloatTensor, NamedTensors, Site } f
 import { parameterShapes } from './auxiliary.js'
 
 /** An adapter as one message: `<site>.<parameter>` as safetensors in float32. */
-export function encodeAdapter (tensors: AdapterTensors): Uint8Array<ArrayBuffer> {
+export function encodeAdapter (tensors: AdapterTensors): Uint8Array {
   return encodeSafetensors(new Map([...tensors].flatMap(([site, own]) =>
     [...own].map(([parameter, tensor]) => [`${site}.${parameter}`, tensor] as const))))
 }

@@ -1,5 +1,6 @@
 import type { Libp2p, PeerId, Stream, StreamHandler } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
+import type { Uint8ArrayList } from 'uint8arraylist'
 import { ProtocolError } from '../errors.js'
 import { Deadline } from './deadline.js'
 import type { ByteCounter } from './traffic.js'
@@ -14,8 +15,10 @@ export type Answerer = Pick<Libp2p, 'handle' | 'unhandle'>
 export interface Frames {
   /** @throws if the other side has closed */
   read (): Promise<Uint8Array>
+  /** As `read`, in the pieces in which it came: what is long is not copied to be one. */
+  readPieces (): Promise<Uint8ArrayList>
   /** Ends when there is room for more. @param kind what the bytes are counted as, if not as all the others */
-  write (bytes: Uint8Array, kind?: string): Promise<void>
+  write (bytes: Uint8Array | Uint8ArrayList, kind?: string): Promise<void>
 }
 
 export interface ExchangeInit {
@@ -82,12 +85,14 @@ export function answerer (
 
 function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind, counter }: ExchangeInit, signal: AbortSignal): Frames {
   const prefixed = lpStream(stream, { maxDataLength: maxBytes, maxBufferSize: maxUnread * (maxBytes + LENGTH_BYTES) })
+  const readPieces = async (): Promise<Uint8ArrayList> => {
+    const pieces = await prefixed.read({ signal })
+    counter?.count(kind, 'received', pieces.byteLength, peer)
+    return pieces
+  }
   return {
-    async read () {
-      const bytes = (await prefixed.read({ signal })).subarray()
-      counter?.count(kind, 'received', bytes.byteLength, peer)
-      return bytes
-    },
+    readPieces,
+    read: async () => (await readPieces()).subarray(),
     async write (bytes, countedAs = kind) {
       await prefixed.write(bytes, { signal })
       counter?.count(countedAs, 'sent', bytes.byteLength, peer)

@@ -10,8 +10,8 @@ export function namedAdaptation (data: AdaptationData): NamedTensors<Float32Arra
 }
 
 /** Adaptation data of some sites as one message: safetensors, floats as `wire` says. */
-export function encodeAdaptation (data: AdaptationData, wire: WireDtype): Uint8Array<ArrayBuffer> {
-  return encodeSafetensors(namedAdaptation(data), { dtype: FILE_DTYPES[wire] })
+export function encodeAdaptation (data: AdaptationData, wire: WireDtype, allocate?: (bytes: number) => Uint8Array): Uint8Array {
+  return encodeSafetensors(namedAdaptation(data), { dtype: FILE_DTYPES[wire], ...(allocate && { allocate }) })
 }
 
 /**

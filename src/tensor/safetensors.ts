@@ -111,12 +111,13 @@ export function decodeSafetensors (bytes: Uint8Array): { tensors: NamedTensors, 
 
 /**
  * Writes tensors in the order given, floats as `dtype` (default F32), integers as I32. The header is padded with
- * spaces so that the data begin at a multiple of eight, as the reference implementation does.
+ * spaces so that the data begin at a multiple of eight, as the reference implementation does. All of the memory that
+ * `allocate` gives, which may hold anything, is written.
  */
 export function encodeSafetensors (
   tensors: NamedTensors,
-  options: { readonly dtype?: FloatDtype, readonly metadata?: Readonly<Record<string, string>> } = {}
-): Uint8Array<ArrayBuffer> {
+  options: { readonly dtype?: FloatDtype, readonly metadata?: Readonly<Record<string, string>>, readonly allocate?: (bytes: number) => Uint8Array } = {}
+): Uint8Array {
   const header: Array<[string, unknown]> = options.metadata === undefined ? [] : [['__metadata__', options.metadata]]
   let offset = 0
   const parts: Array<{ offset: number, bytes: Uint8Array }> = []
@@ -129,8 +130,9 @@ export function encodeSafetensors (
   }
   const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)))
   const padded = Math.ceil(text.byteLength / 8) * 8
-  const out = new Uint8Array(PREFIX_BYTES + padded + offset)
-  new DataView(out.buffer).setBigUint64(0, BigInt(padded), true)
+  const size = PREFIX_BYTES + padded + offset
+  const out = options.allocate?.(size) ?? new Uint8Array(size)
+  new DataView(out.buffer, out.byteOffset).setBigUint64(0, BigInt(padded), true)
   out.fill(0x20, PREFIX_BYTES, PREFIX_BYTES + padded)
   out.set(text, PREFIX_BYTES)
   for (const part of parts) out.set(part.bytes, PREFIX_BYTES + padded + part.offset)

@@ -7,6 +7,9 @@ import { text } from 'node:stream/consumers'
 const ROOT = join(import.meta.dirname, '..', '..')
 const MAIN = join(ROOT, 'src', 'cli', 'main.ts')
 
+/** What `npm run build` made. */
+export const BUILT = join(ROOT, 'dist', 'cli', 'main.js')
+
 export interface Ended {
   readonly code: number | null
   readonly stdout: string
@@ -18,13 +21,13 @@ export interface Started {
   readonly ended: Promise<Ended>
 }
 
-/** Runs the real command line from its sources, in a process of its own. */
+/** Runs the real command line in a process of its own, from its sources unless told otherwise. */
 export async function runCli (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
   return await startCli(args, { env }).ended
 }
 
 export function startCli (args: readonly string[], { env = {}, main = MAIN }: { env?: NodeJS.ProcessEnv, main?: string } = {}): Started {
-  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], {
+  const child = spawn(process.execPath, [...main.endsWith('.ts') ? ['--import', 'tsx'] : [], main, ...args], {
     cwd: ROOT,
     env: { ...process.env, DEBUG: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc']

@@ -10,12 +10,16 @@ export class Scene {
   readonly folder: string
   readonly #running = new Set<Started>()
 
-  private constructor (folder: string) {
+  readonly #main: string | undefined
+
+  private constructor (folder: string, main: string | undefined) {
     this.folder = folder
+    this.#main = main
   }
 
-  static async open (): Promise<Scene> {
-    return new Scene(await mkdtemp(join(tmpdir(), 'colanet-scene-')))
+  /** @param main of the command line @default its sources */
+  static async open (main?: string): Promise<Scene> {
+    return new Scene(await mkdtemp(join(tmpdir(), 'colanet-scene-')), main)
   }
 
   async close (): Promise<void> {
@@ -43,7 +47,7 @@ export class Scene {
   }
 
   #start (args: readonly string[]): Started {
-    const started = startCli([...args, '--json'])
+    const started = startCli([...args, '--json'], this.#main === undefined ? {} : { main: this.#main })
     this.#running.add(started)
     started.ended.then(() => this.#running.delete(started), () => this.#running.delete(started))
     return started

@@ -4,6 +4,7 @@ import { Host } from '../../../src/node/host/host.js'
 import { lend } from '../../../src/node/host/lend.js'
 import { ModelThread } from '../../../src/node/host/model-thread.js'
 import { ColaNode } from '../../../src/node/node.js'
+import { BUILT } from '../../../test/cli/run-cli.js'
 import { Scene } from '../../../test/integration/scene.js'
 import { OpenHost } from '../c-attn-job.js'
 import { type Figure, figure, quantile, readable } from '../figure.js'
@@ -65,7 +66,7 @@ export const loop = definePart({
       const batch = randomBatch(ROWS, LENGTH, thread.info.vocabSize)
       const gated = new GatedModel(thread)
       cleanUps.push(await lend(node, { host: new Host({ model: gated, jobs: node.jobs }), folder: model }))
-      const scene = await Scene.open()
+      const scene = await Scene.open(BUILT)
       cleanUps.push(async () => await scene.close())
       const file = join(folder, 'batch.safetensors')
       await writeBatch(file, batch)

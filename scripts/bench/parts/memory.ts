@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { describeModel } from '../../../src/model/base-model.js'
 import { unlessAborted } from '../../../src/protocols/deadline.js'
 import { reportOf, saidBy, Scene } from '../../../test/integration/scene.js'
-import type { Started } from '../../../test/cli/run-cli.js'
+import { BUILT, type Started } from '../../../test/cli/run-cli.js'
 import { type Figure, figure, readable } from '../figure.js'
 import { modelFolder } from '../gpt2-small.js'
 import { type Contestant, interleaved, valuesOf } from '../interleaved.js'
@@ -59,7 +59,7 @@ export const memory = definePart({
 })
 
 async function runOurs ({ model, batch, steps, threads }: Scenario, { signal }: PartContext): Promise<[host: number, trainer: number]> {
-  const scene = await Scene.open()
+  const scene = await Scene.open(BUILT)
   try {
     const host = scene.host('host', '--model', model, '--threads', String(threads))
     const hostMemory = memoryOf(host)

@@ -4,6 +4,7 @@ import { gatherTexts } from '../../../src/cli/simulate/texts.js'
 import { PACKAGE_ROOT } from '../../../src/cli/package-root.js'
 import type { TrainReport } from '../../../src/node/trainer/train.js'
 import { unlessAborted } from '../../../src/protocols/deadline.js'
+import { BUILT } from '../../../test/cli/run-cli.js'
 import { reportOf, saidBy, Scene } from '../../../test/integration/scene.js'
 import { figure, ratio, readable } from '../figure.js'
 import { modelFolder } from '../gpt2-small.js'
@@ -52,7 +53,7 @@ export const mesh = definePart({
 
 /** Processes of one run, gone afterwards. Each run has its own, so that both compile within it: there is no warm-up. */
 async function inScene<T> (signal: AbortSignal, use: (scene: Scene) => Promise<T>): Promise<T> {
-  const scene = await Scene.open()
+  const scene = await Scene.open(BUILT)
   try {
     return await unlessAborted(use(scene), signal)
   } finally {

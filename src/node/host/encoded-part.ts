@@ -5,8 +5,11 @@ import type { AdaptationData, SiteData, WireDtype } from '../../types.js'
 /** Adaptation data of neighbouring sites as they cross the wire. */
 export interface EncodedPart {
   readonly sites: readonly string[]
-  readonly bytes: Uint8Array<ArrayBuffer>
+  /** Those of another thread are shared with it. */
+  readonly bytes: Uint8Array
   readonly manifest: Manifest
+  /** To be called when nobody needs the bytes any more: what comes next may be written there. */
+  readonly release?: () => void
 }
 
 /** In the order of the sites. */
@@ -16,9 +19,9 @@ export type EncodedParts = Iterable<EncodedPart> | AsyncIterable<EncodedPart>
 const PART_BYTES = 8 << 20
 
 /** Sites in their order, joined while they are small, each when it is asked for: the first can be pulled before the last is there. */
-export function * encodeParts (data: AdaptationData, wire: WireDtype): Generator<EncodedPart> {
+export function * encodeParts (data: AdaptationData, wire: WireDtype, allocate?: (bytes: number) => Uint8Array): Generator<EncodedPart> {
   for (const group of groups(data)) {
-    const bytes = encodeAdaptation(group, wire)
+    const bytes = encodeAdaptation(group, wire, allocate)
     yield { sites: [...group.keys()], bytes, manifest: manifestOf(bytes) }
   }
 }

@@ -6,7 +6,7 @@ import type { Offer } from '../../protocols/advert/index.js'
 import { stepServer, type StepReply, type StepRequest } from '../../protocols/step/index.js'
 import type { JobMessage } from '../../protocols/topic/index.js'
 import type { ColaNode } from '../node.js'
-import type { EncodedParts } from './encoded-part.js'
+import type { EncodedPart, EncodedParts } from './encoded-part.js'
 import type { Host } from './host.js'
 
 /** Files that a trainer needs to turn text into tokens. */
@@ -64,7 +64,7 @@ class Lending {
   readonly #peer: PeerId
   readonly #request: StepRequest
   readonly #reply: StepReply
-  readonly #blobs: string[] = []
+  readonly #parts: EncodedPart[] = []
   #over = false
 
   constructor (node: ColaNode, peer: PeerId, request: StepRequest, reply: StepReply) {
@@ -79,10 +79,11 @@ class Lending {
     const { job, step, wire } = this.#request
     const to = this.#peer
     let count = 0
-    for await (const { sites, manifest, bytes } of parts) {
+    for await (const part of parts) {
       if (this.#over) return
+      const { sites, manifest, bytes } = part
       this.#node.store.add({ manifest, bytes, kind: 'adaptation' })
-      this.#blobs.push(manifest.id)
+      this.#parts.push(part)
       const message: JobMessage = {
         type: 'adaptation', job, step, trainer: to.toString(), version: this.#reply.version, group: String(count++), sites: [...sites], wire, manifest
       }
@@ -92,7 +93,10 @@ class Lending {
 
   end (): void {
     this.#over = true
-    for (const blob of this.#blobs) this.#node.store.delete(blob)
+    for (const { manifest, release } of this.#parts) {
+      this.#node.store.delete(manifest.id)
+      release?.()
+    }
   }
 }
 

@@ -14,13 +14,17 @@ export class LocalModel implements LentModel {
   /** What is merged into θ now; null for θ as it is, undefined where that is not known. */
   #merged: string | null | undefined = null
 
-  private constructor (model: BaseModel) {
+  /** Gives memory for what crosses the wire. */
+  readonly #allocate: ((bytes: number) => Uint8Array) | undefined
+
+  private constructor (model: BaseModel, allocate: ((bytes: number) => Uint8Array) | undefined) {
     this.#model = model
+    this.#allocate = allocate
   }
 
   /** @throws what `BaseModel.load` and `openEngine` throw */
-  static async open (folder: string, options: EngineOptions, log: (line: string) => void): Promise<LocalModel> {
-    return new LocalModel(await BaseModel.load(folder, async weights => await openEngine(weights, options, log)))
+  static async open (folder: string, options: EngineOptions, log: (line: string) => void, allocate?: (bytes: number) => Uint8Array): Promise<LocalModel> {
+    return new LocalModel(await BaseModel.load(folder, async weights => await openEngine(weights, options, log)), allocate)
   }
 
   get info (): ModelInfo { return this.#model.info }
@@ -36,7 +40,7 @@ export class LocalModel implements LentModel {
     })
     return results.map((result, i) => {
       const { wire } = parts[i]
-      return wire === undefined ? { ...result, parts: [] } : { ...result, data: new Map<string, SiteData>(), parts: encodeParts(result.data, wire) }
+      return wire === undefined ? { ...result, parts: [] } : { ...result, data: new Map<string, SiteData>(), parts: encodeParts(result.data, wire, this.#allocate) }
     })
   }
 

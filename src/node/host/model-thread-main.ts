@@ -2,7 +2,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { LentResult } from './lent-model.js'
 import { LocalModel } from './local-model.js'
-import type { FromThread, ThreadData, ToThread } from './thread-messages.js'
+import { SharedMemory } from './shared-memory.js'
+import type { FromThread, PassMessage, ThreadData, ToThread } from './thread-messages.js'
 
 const port = parentPort
 if (port === null) throw new Error('this file is the main of a thread')
@@ -32,24 +33,30 @@ function buffersOf (results: ReadonlyArray<Omit<LentResult, 'parts'>>): ArrayBuf
 }
 
 /** Losses are told at once, x and ∇ĥ part by part. */
-async function run (model: LocalModel, { number, pass }: Exclude<ToThread, 'close'>): Promise<void> {
+async function run (model: LocalModel, { number, pass }: PassMessage): Promise<void> {
   const lent = await model.pass(pass)
   const results = lent.map(({ parts: _, ...result }) => result)
   say({ type: 'done', results }, buffersOf(results))
   for (const [result, { parts }] of lent.entries()) {
-    for await (const part of parts) say({ type: 'part', number, result, part }, [part.bytes.buffer])
+    for await (const part of parts) say({ type: 'part', number, result, part })
     say({ type: 'part', number, result, part: null })
   }
 }
 
 try {
-  const model = await LocalModel.open(folder, options, line => say({ type: 'log', line }))
+  const memory = new SharedMemory()
+  const model = await LocalModel.open(folder, options, line => say({ type: 'log', line }), bytes => memory.take(bytes))
   port.on('message', (message: ToThread) => {
-    if (message === 'close') {
-      model.dispose().then(leave, leave)
-      return
+    switch (message.type) {
+      case 'pass':
+        run(model, message).catch(failed)
+        return
+      case 'free':
+        memory.giveBack(message.memory)
+        return
+      case 'close':
+        model.dispose().then(leave, leave)
     }
-    run(model, message).catch(failed)
   })
   const { name, description } = model.engine
   say({ type: 'ready', info: model.info, engine: { name, description } })

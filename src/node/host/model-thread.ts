@@ -60,7 +60,7 @@ export class ModelThread implements LentModel {
     const state = pass.merged?.state ?? null
     const known = state === this.#merged && pass.merged !== null
     const number = this.#number++
-    const message: ToThread = { number, pass: known ? { ...pass, merged: { ...pass.merged, members: [] } } : pass }
+    const message: ToThread = { type: 'pass', number, pass: known ? { ...pass, merged: { ...pass.merged, members: [] } } : pass }
     const streams = pass.parts.map(() => new PartStream())
     this.#streams.set(number, streams)
     const reply = next(worker)
@@ -86,7 +86,7 @@ export class ModelThread implements LentModel {
     const exited = pEvent(worker, 'exit', { rejectionEvents: [] })
     await this.#answer
     worker.ref()
-    worker.postMessage('close' satisfies ToThread)
+    worker.postMessage({ type: 'close' } satisfies ToThread)
     await exited
   }
 
@@ -109,16 +109,17 @@ export class ModelThread implements LentModel {
       this.#streams.clear()
     }
     worker.on('message', (message: FromThread) => {
-      if (message.type === 'part') this.#take(message)
+      if (message.type === 'part') this.#take(message, worker)
     })
     worker.once('error', forget).once('exit', forget)
     worker.unref()
   }
 
-  #take ({ number, result, part }: PartMessage): void {
+  #take ({ number, result, part }: PartMessage, worker: Worker): void {
     const streams = this.#streams.get(number) ?? []
     if (part !== null) {
-      streams[result].push(part)
+      const memory = part.bytes.buffer as SharedArrayBuffer
+      streams[result].push({ ...part, release: () => worker.postMessage({ type: 'free', memory } satisfies ToThread) })
       return
     }
     streams[result].end()

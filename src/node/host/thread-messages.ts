@@ -14,8 +14,18 @@ export interface ThreadError {
   readonly message: string
 }
 
-/** A pass under a number of its own, its members left out where their state is merged there already; or that it is over. */
-export type ToThread = { readonly number: number, readonly pass: LentPass } | 'close'
+export type ToThread =
+  | PassMessage
+  /** Memory of a part that nobody needs any more. */
+  | { readonly type: 'free', readonly memory: SharedArrayBuffer }
+  | { readonly type: 'close' }
+
+/** A pass under a number of its own, its members left out where their state is merged there already. */
+export interface PassMessage {
+  readonly type: 'pass'
+  readonly number: number
+  readonly pass: LentPass
+}
 
 /** What follows on `done`: the next part of one of the pass's results, or null when it was the last. */
 export interface PartMessage {

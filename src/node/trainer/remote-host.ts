@@ -6,13 +6,17 @@ import { Deadline } from '../../protocols/deadline.js'
 import type { StepClient, StepReply } from '../../protocols/step/index.js'
 import type { AdaptationMessage, JobTopic, Received } from '../../protocols/topic/index.js'
 import { decodeAdaptation } from '../../tensor/adaptation.js'
-import type { Site, SiteData, WireDtype } from '../../types.js'
+import type { Manifest } from '../../tensor/chunks.js'
+import type { AdaptationData, Site, SiteData, WireDtype } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Step, StepResult } from './step-runner.js'
 
 /** How long a host may take to announce the next part of a step's adaptation data, and to send it, in milliseconds. */
 const DATA_TIMEOUT = 60_000
+
+/** What a part may have beside its tensors: names and shapes. */
+const HEADER_BYTES = 1 << 16
 
 type Announcement = CustomEvent<Received<AdaptationMessage>>
 type Announcements = AsyncIterableIterator<Announcement>
@@ -25,6 +29,8 @@ export class RemoteHost {
   readonly #joined: JoinedJob
   readonly #topic: JobTopic
   readonly #wire: WireDtype
+  /** Where parts of adaptation data are put, in turns. */
+  readonly #places: Uint8Array[] = []
 
   private constructor (node: ColaNode, client: StepClient, peer: PeerId, joined: JoinedJob, topic: JobTopic, wire: WireDtype) {
     this.peer = peer
@@ -87,26 +93,44 @@ export class RemoteHost {
     mesh.addEventListener('peer:disconnect', onDisconnect)
     try {
       if (missing.size > 0 && mesh.getConnections(this.peer).length === 0) throw new ProtocolError('the host went away before its data were here')
-      while (missing.size > 0) {
-        const { value, done } = await announcements.next() as IteratorResult<Announcement, undefined>
-        deadline.signal.throwIfAborted()
-        if (done === true) throw new ProtocolError('the job\'s topic was left')
-        const { detail } = value
-        if (!this.#isAnswer(detail, step, reply)) continue
-        const sites = detail.sites.map(name => this.#site(name))
-        if (!detail.sites.every(name => missing.has(name))) continue // of an earlier try of the step
-        for (const name of detail.sites) missing.delete(name)
-        const bytes = await this.#node.blobs.pull(detail.manifest, [this.peer], { kind: 'adaptation', signal: deadline.signal })
-        const data = decodeAdaptation(bytes, sites, step.batch.rows * step.batch.length)
-        this.#node.store.delete(detail.manifest.id)
+      const tokens = step.batch.rows * step.batch.length
+      const nextPart = async (turn: number): Promise<AdaptationData> => {
+        for (;;) {
+          const { value, done } = await announcements.next() as IteratorResult<Announcement, undefined>
+          deadline.signal.throwIfAborted()
+          if (done === true) throw new ProtocolError('the job\'s topic was left')
+          const { detail } = value
+          if (!this.#isAnswer(detail, step, reply)) continue
+          const sites = detail.sites.map(name => this.#site(name))
+          if (!detail.sites.every(name => missing.has(name))) continue // of an earlier try of the step
+          for (const name of detail.sites) missing.delete(name)
+          return await this.#pull(detail.manifest, sites, tokens, turn % 2, deadline.signal)
+        }
+      }
+      let next = missing.size > 0 ? nextPart(0) : undefined
+      for (let turn = 1; next !== undefined; turn++) {
+        const data = await next
+        next = missing.size > 0 ? nextPart(turn) : undefined // is on its way while this one is used
+        next?.catch(() => {}) // it is told when it is waited for
         yield * data
         deadline.touch()
       }
     } finally {
       mesh.removeEventListener('peer:disconnect', onDisconnect)
       deadline.signal.removeEventListener('abort', stop)
-      deadline.clear()
+      deadline.abort(new ProtocolError('nobody waits for more of this step'))
     }
+  }
+
+  /** @param place which of the two that take turns */
+  async #pull (manifest: Manifest, sites: readonly Site[], tokens: number, place: number, signal: AbortSignal): Promise<AdaptationData> {
+    const { size } = manifest
+    const most = HEADER_BYTES + sites.reduce((sum, { inFeatures, outFeatures }) => sum + 4 * tokens * (inFeatures + outFeatures), 0)
+    if (size > most) throw new ProtocolError(`the host announces ${size} bytes for ${sites.length} sites, which have ${most} at most`)
+    if ((this.#places.at(place)?.byteLength ?? 0) < size) this.#places[place] = new Uint8Array(size)
+    const bytes = this.#places[place].subarray(0, size)
+    await this.#node.blobs.pullInto(bytes, manifest, [this.peer], { kind: 'adaptation', signal })
+    return decodeAdaptation(bytes, sites, tokens)
   }
 
   #site (name: string): Site {

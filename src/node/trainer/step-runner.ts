@@ -7,7 +7,7 @@ export type Step = Pick<StepRequest, 'step' | 'purpose' | 'adapted' | 'batch' | 
 /** What a host gives for a step. */
 export interface StepResult {
   readonly reply: StepReply
-  /** x and ∇ĥ of each site of the job, in any order, as they come; nothing for an evaluation. */
+  /** x and ∇ĥ of each site of the job, in any order, as they come, each good until the next is asked for; nothing for an evaluation. */
   readonly data: Iterable<readonly [site: string, data: SiteData]> | AsyncIterable<readonly [site: string, data: SiteData]>
 }
 

@@ -5,6 +5,7 @@ import { type Answerer, answerer, type Dialer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
 import type { ByteCounter } from '../traffic.js'
 import type { BlobStore } from './blob-store.js'
+import { frameOfChunk } from './chunk-frame.js'
 import { ASKER_TIMEOUT, BLOB_PROTOCOL, IDLE_TIMEOUT, MAX_INBOUND_STREAMS, MAX_REQUEST_BYTES, MAX_UNREAD_REQUESTS } from './constants.js'
 import { requestSchema } from './schema.js'
 import { type Holders, type PullOptions, Transfer } from './transfer.js'
@@ -60,9 +61,20 @@ export class BlobExchange implements Startable {
     }
   }
 
-  #begin (manifest: Manifest, holders: Holders, { kind }: PullOptions): Transfer {
+  async pullInto (into: Uint8Array, manifest: Manifest, holders: Holders, options: PullOptions): Promise<void> {
+    checkManifest(manifest)
+    await this.#transfer(manifest, holders, options, into).join(options)
+  }
+
+  #transfer (manifest: Manifest, holders: Holders, { kind }: PullOptions, into?: Uint8Array): Transfer {
+    const init = { manifest, holders, kind, counter: this.#counter, idleTimeout: this.#idleTimeout }
+    return new Transfer(this.#components, into === undefined ? init : { ...init, into })
+  }
+
+  #begin (manifest: Manifest, holders: Holders, options: PullOptions): Transfer {
     const { id } = manifest
-    const transfer = new Transfer(this.#components, { manifest, holders, kind, counter: this.#counter, idleTimeout: this.#idleTimeout })
+    const { kind } = options
+    const transfer = this.#transfer(manifest, holders, options)
     this.#transfers.set(id, transfer)
     transfer.done.then(
       bytes => {
@@ -85,7 +97,7 @@ export class BlobExchange implements Startable {
           await frames.write(encodeMessage({ refused: held === undefined ? 'not held here' : `there is no chunk ${index}` }))
           return
         }
-        await frames.write(encodeMessage({ chunk: chunkOf(held.bytes, held.manifest, index) }), held.kind)
+        await frames.write(frameOfChunk(chunkOf(held.bytes, held.manifest, index)), held.kind)
         deadline.touch()
       }
     }

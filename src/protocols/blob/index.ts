@@ -27,6 +27,14 @@ export interface Blobs extends Startable {
    * @throws {BlobUnavailableError} if no holder gave it whole, with each one's reason
    */
   pull (manifest: Manifest, holders: Holders, options: PullOptions): Promise<Uint8Array>
+
+  /**
+   * Pulls a blob to where the caller wants it, and does not hold it: memory that is used again and again costs much less
+   * than new memory. Throws what `pull` throws; anything may be there then.
+   *
+   * @param into as long as the blob
+   */
+  pullInto (into: Uint8Array, manifest: Manifest, holders: Holders, options: PullOptions): Promise<void>
 }
 
 export function blob (init: BlobInit): (components: BlobComponents) => Blobs {

@@ -1,10 +1,11 @@
 import type { PeerId } from '@libp2p/interface'
 import { BlobUnavailableError, ProtocolError } from '../../errors.js'
-import { type Manifest, verifyChunk } from '../../tensor/chunks.js'
-import { type Deadline, unlessAborted } from '../deadline.js'
+import { chunkOf, type Manifest, verifyChunk } from '../../tensor/chunks.js'
+import { unlessAborted } from '../deadline.js'
 import { converse, type Dialer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
 import type { ByteCounter } from '../traffic.js'
+import { copyChunk } from './chunk-frame.js'
 import { BLOB_PROTOCOL, CHUNKS_AHEAD, MAX_CHUNK_FRAME_BYTES } from './constants.js'
 import { answerSchema } from './schema.js'
 
@@ -25,6 +26,8 @@ export interface TransferInit {
   readonly kind: string
   readonly counter: ByteCounter | undefined
   readonly idleTimeout: number
+  /** Where it goes, as long as the blob. @default memory of its own */
+  readonly into?: Uint8Array
 }
 
 /** One blob on its way here, for all who want it; given up when none of them wants it any more. */
@@ -54,8 +57,7 @@ export class Transfer {
   }
 
   async #run (): Promise<Uint8Array> {
-    const { manifest: { id, size }, holders } = this.#init
-    const bytes = new Uint8Array(size)
+    const { manifest: { id, size }, holders, into: bytes = new Uint8Array(size) } = this.#init
     const reasons: string[] = []
     if (this.#missing.size === 0) return bytes
     for await (const holder of holders) {
@@ -81,7 +83,8 @@ export class Transfer {
       }
       await ask(wanted.slice(0, CHUNKS_AHEAD))
       for (const [i, index] of wanted.entries()) {
-        bytes.set(await this.#chunk(frames, deadline, index), index * manifest.chunkSize)
+        await this.#read(frames, chunkOf(bytes, manifest, index), index)
+        deadline.touch()
         this.#missing.delete(index)
         this.#progress()
         await ask(wanted.slice(i + CHUNKS_AHEAD, i + CHUNKS_AHEAD + 1))
@@ -89,12 +92,16 @@ export class Transfer {
     })
   }
 
-  async #chunk (frames: Frames, deadline: Deadline, index: number): Promise<Uint8Array> {
-    const answer = decodeMessage(answerSchema, await frames.read())
+  /** @param chunk its place, where something wrong may be left */
+  async #read (frames: Frames, chunk: Uint8Array, index: number): Promise<void> {
+    const frame = await frames.readPieces()
+    if (copyChunk(frame, chunk)) {
+      verifyChunk(this.#init.manifest, index, chunk)
+      return
+    }
+    const answer = decodeMessage(answerSchema, frame.subarray())
     if ('refused' in answer) throw new ProtocolError(`it refused: ${answer.refused}`)
-    verifyChunk(this.#init.manifest, index, answer.chunk)
-    deadline.touch()
-    return answer.chunk
+    verifyChunk(this.#init.manifest, index, answer.chunk) // which says what is wrong with its length
   }
 
   #progress (): void {
