@@ -58,6 +58,11 @@ export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'
 }
 
+/** A step needs more memory than its engine may take. */
+export class MemoryLimitError extends Error {
+  override readonly name = 'MemoryLimitError'
+}
+
 /** A peer said no, and why. */
 export class RefusedError extends Error {
   override readonly name = 'RefusedError'

@@ -6,9 +6,11 @@ import type { Options, Values } from './options.js'
 export const ENGINE_OPTIONS = {
   backend: { type: 'choice', choices: ['auto', ...BACKENDS], default: 'auto', describe: 'a TensorFlow.js backend to compute op by op (auto: passes of the base model are compiled, where ONNX Runtime is installed)' },
   device: { type: 'choice', choices: DEVICES, default: 'auto', describe: 'where compiled passes run (auto: CUDA where ONNX Runtime has it, else the CPU)' },
-  threads: { type: 'integer', min: 1, describe: 'threads of compiled passes on the CPU (default: one a core)' }
+  threads: { type: 'integer', min: 1, describe: 'threads of compiled passes on the CPU (default: one a core)' },
+  spin: { type: 'boolean', default: false, describe: 'let those threads wait busily for more work: faster on a machine that has nothing else to do' },
+  memory: { type: 'integer', min: 1, describe: 'MB that compiled passes may take beside the weights; larger ones are done in parts (default: half of the machine\'s)' }
 } as const satisfies Options
 
-export function engineOptions ({ backend, device, threads }: Values<typeof ENGINE_OPTIONS>): EngineOptions {
-  return { backend, device, ...(threads === undefined ? {} : { threads }) }
+export function engineOptions ({ backend, device, threads, spin, memory }: Values<typeof ENGINE_OPTIONS>): EngineOptions {
+  return { backend, device, spin, ...(threads === undefined ? {} : { threads }), ...(memory === undefined ? {} : { memory: memory * 1e6 }) }
 }

@@ -12,7 +12,10 @@ export interface Engine {
   /** For people: what computes, and how. */
   readonly description: string
 
-  /** @throws {EngineError} if what computes fails */
+  /**
+   * @throws {MemoryLimitError} if it would take more memory than it may; fewer rows take less
+   * @throws {EngineError} if what computes fails
+   */
   run (run: StepRun): Promise<NamedTensors<Float32Array>>
 
   dispose (): Promise<void>

@@ -16,6 +16,10 @@ export interface EngineOptions {
   readonly device?: Device
   /** Of compiled steps on the CPU. @default one a core */
   readonly threads?: number
+  /** Whether those threads wait busily for the next product: faster on a machine that has nothing else to do. @default false */
+  readonly spin?: boolean
+  /** That compiled passes may take beside the weights, in bytes; larger ones are done in parts. @default half of the machine's */
+  readonly memory?: number
 }
 
 /**
@@ -24,9 +28,8 @@ export interface EngineOptions {
  * @param log is told when it is another one than was hoped for
  * @throws {BackendError} if a device or a backend is asked for that cannot be used here
  */
-export async function openEngine (weights: Weights, { backend = 'auto', device = 'auto', threads }: EngineOptions, log: (line: string) => void): Promise<Engine> {
+export async function openEngine (weights: Weights, { backend = 'auto', device = 'auto', ...init }: EngineOptions, log: (line: string) => void): Promise<Engine> {
   if (backend !== 'auto') return await openEager(weights, backend)
-  const init = threads === undefined ? {} : { threads }
   try {
     const compiled = await OnnxEngine.open(weights, { ...init, device })
     return new Compiled(compiled, async () => await openEager(weights, 'auto'), log)

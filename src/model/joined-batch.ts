@@ -2,15 +2,16 @@ import { InvalidBatchError } from '../errors.js'
 import type { Batch, FloatTensor } from '../types.js'
 import { shiftLabels } from './loss.js'
 
-/** The rows of a pass. */
+/** Rows of a pass: all, or some where all are too many for the memory. */
 export interface PassShape {
+  readonly firstRow: number
   readonly rows: number
   /** Tokens in a row. */
   readonly length: number
 }
 
-/** Several batches as the inputs of one pass: rows below each other, filled up to a length and a number of rows. */
-export interface JoinedBatch extends PassShape {
+/** Rows as the inputs of a pass. */
+export interface PassInputs extends PassShape {
   readonly inputIds: Int32Array
   readonly attentionMask: Float32Array
   /** Added to the scores of what fills a row up: -∞, so that not even a token that sees nothing sees that; else 0. `[rows·length]` */
@@ -19,6 +20,10 @@ export interface JoinedBatch extends PassShape {
   readonly targetIds: Int32Array
   /** How much it counts in its batch's loss. `[rows·length]` */
   readonly targetWeights: Float32Array
+}
+
+/** Several batches as the inputs of one pass: rows below each other, filled up to a length and a number of rows. */
+export interface JoinedBatch extends PassInputs {
   readonly parts: readonly JoinedPart[]
 }
 
@@ -44,6 +49,7 @@ export function joinBatches (batches: readonly Batch[], positions: number): Join
   const counted = batches.reduce((sum, { rows }) => sum + rows, 0)
   const rows = counted <= FEW_ROWS ? counted : roundUp(counted, ROWS_STEP)
   const joined = {
+    firstRow: 0,
     rows,
     length,
     inputIds: new Int32Array(rows * length),
@@ -61,8 +67,23 @@ export function joinBatches (batches: readonly Batch[], positions: number): Join
   return { ...joined, parts }
 }
 
+/** Some of the rows, from one of them. */
+export function someRows ({ firstRow, length, ...joined }: PassInputs, from: number, rows: number): PassInputs {
+  const cut = <V extends Int32Array | Float32Array>(values: V): V => values.subarray(from * length, (from + rows) * length) as V
+  return {
+    firstRow: firstRow + from,
+    rows,
+    length,
+    inputIds: cut(joined.inputIds),
+    attentionMask: cut(joined.attentionMask),
+    fillBias: cut(joined.fillBias),
+    targetIds: cut(joined.targetIds),
+    targetWeights: cut(joined.targetWeights)
+  }
+}
+
 /** @returns positions that count */
-function place (batch: Batch, firstRow: number, joined: Omit<JoinedBatch, 'parts'>): number {
+function place (batch: Batch, firstRow: number, joined: PassInputs): number {
   const { ids, weights, tokens } = shiftLabels(batch)
   if (tokens === 0) throw new InvalidBatchError('no label counts: every label is -100, or rows have a single token')
   for (let row = 0; row < batch.rows; row++) {

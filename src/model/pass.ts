@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Engine } from '../engine/engine.js'
-import type { Step, TensorsByName } from '../engine/step.js'
-import { InvalidBatchError, NonFiniteError, UnknownSiteError } from '../errors.js'
+import type { Step, StepRun, TensorsByName } from '../engine/step.js'
+import { InvalidBatchError, MemoryLimitError, NonFiniteError, UnknownSiteError } from '../errors.js'
 import type { Batch, FloatTensor, NamedTensors, Site, SiteData, TensorData } from '../types.js'
-import { joinBatches, type PassShape, rowsOf } from './joined-batch.js'
+import { joinBatches, type PassInputs, type PassShape, rowsOf, someRows } from './joined-batch.js'
 import { crossEntropy, IGNORED_LABEL } from './loss.js'
 import type { Network, NetworkInfo, Parameters, Tap, Tokens } from './network.js'
 
@@ -54,22 +54,9 @@ export interface PassResult {
 export async function runPass (engine: Engine, network: Network, batches: readonly Batch[], options: PassOptions): Promise<PassResult[]> {
   for (const batch of batches) checkBatch(batch, network.info)
   const joined = joinBatches(batches, network.info.positions)
-  const { sites, merged = new Map<string, FloatTensor>(), logits = false } = options
-  const beside = options.beside?.(joined)
-  const { rows, length } = joined
-  const results = await engine.run({
-    key: JSON.stringify([sites.map(({ name }) => name), logits, [...merged.keys()], beside?.key]),
-    step: passStep(network, { sites, logits, merged: new Set(merged.keys()), ...(beside && { beside }) }),
-    inputs: new Map<string, TensorData>([
-      ['input_ids', { shape: [rows, length], values: joined.inputIds }],
-      ['attention_mask', { shape: [rows, length], values: joined.attentionMask }],
-      ['fill_bias', { shape: [rows, length], values: joined.fillBias }],
-      ['target_ids', { shape: [rows * length], values: joined.targetIds }],
-      ['target_weights', { shape: [rows * length], values: joined.targetWeights }],
-      ...prefixed('merged.', merged),
-      ...prefixed('beside.', beside?.inputs ?? new Map<string, TensorData>())
-    ])
-  })
+  const { sites, logits = false } = options
+  const { length } = joined
+  const results = await runRows(engine, network, joined, options)
   const losses = tensorNamed(results, 'losses').values // [rows]
   return joined.parts.map(({ batch, row, tokens }) => {
     const loss = losses.subarray(row, row + batch.rows).reduce((sum, own) => sum + own, 0)
@@ -79,6 +66,46 @@ export async function runPass (engine: Engine, network: Network, batches: readon
     const shape = [batch.rows, batch.length, network.info.vocabSize]
     return { loss, tokens, data, ...(logits ? { logits: { shape, values: cut('logits').values } } : {}) }
   })
+}
+
+/** All rows at once; where they take more memory than the engine may take, one half after the other. */
+async function runRows (engine: Engine, network: Network, inputs: PassInputs, options: PassOptions): Promise<NamedTensors<Float32Array>> {
+  try {
+    return await engine.run(stepRun(network, inputs, options))
+  } catch (error) {
+    if (!(error instanceof MemoryLimitError) || inputs.rows === 1) throw error
+    const half = Math.ceil(inputs.rows / 2)
+    const first = await runRows(engine, network, someRows(inputs, 0, half), options)
+    const second = await runRows(engine, network, someRows(inputs, half, inputs.rows - half), options)
+    return new Map([...first].map(([name, tensor]) => [name, below(tensor, tensorNamed(second, name))]))
+  }
+}
+
+/** Rows of one tensor below those of another. */
+function below (first: FloatTensor, second: FloatTensor): FloatTensor {
+  const values = new Float32Array(first.values.length + second.values.length)
+  values.set(first.values)
+  values.set(second.values, first.values.length)
+  return { shape: [first.shape[0] + second.shape[0], ...first.shape.slice(1)], values }
+}
+
+function stepRun (network: Network, inputs: PassInputs, options: PassOptions): StepRun {
+  const { sites, merged = new Map<string, FloatTensor>(), logits = false } = options
+  const beside = options.beside?.(inputs)
+  const { rows, length } = inputs
+  return {
+    key: JSON.stringify([sites.map(({ name }) => name), logits, [...merged.keys()], beside?.key]),
+    step: passStep(network, { sites, logits, merged: new Set(merged.keys()), ...(beside && { beside }) }),
+    inputs: new Map<string, TensorData>([
+      ['input_ids', { shape: [rows, length], values: inputs.inputIds }],
+      ['attention_mask', { shape: [rows, length], values: inputs.attentionMask }],
+      ['fill_bias', { shape: [rows, length], values: inputs.fillBias }],
+      ['target_ids', { shape: [rows * length], values: inputs.targetIds }],
+      ['target_weights', { shape: [rows * length], values: inputs.targetWeights }],
+      ...prefixed('merged.', merged),
+      ...prefixed('beside.', beside?.inputs ?? new Map<string, TensorData>())
+    ])
+  }
 }
 
 interface StepOptions {

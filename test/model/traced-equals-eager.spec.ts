@@ -15,6 +15,12 @@ import { randomBatch, type SmallConfig, writeModel } from './random-model.js'
 
 const SHAPES = 200
 
+/** Where the compiled passes run: another one is tested with `npm run test:webgpu`. */
+const DEVICE = (process.env.COLANET_TEST_DEVICE ?? 'cpu') as 'cpu' | 'cuda' | 'webgpu'
+
+/** Relative. Shaders add in an order of their own. */
+const TOLERANCE = DEVICE === 'cpu' ? { loss: 1e-6, tensors: 1e-5 } : { loss: 1e-4, tensors: 1e-4 }
+
 /** One model for each activation function; between them they have all else that a configuration may say. */
 const MODELS: ReadonlyArray<Required<Pick<SmallConfig, 'activation_function'>> & SmallConfig> = Object.keys(ACTIVATIONS).map((name, i) => ({
   activation_function: name,
@@ -56,19 +62,19 @@ function randomPass (model: LocalModel, number: number, random: () => number): L
 
 function expectSame (actual: PassResult, expected: PassResult, sites: readonly string[]): void {
   expect(actual.loss).to.be.above(0)
-  expect(relativeError([actual.loss], [expected.loss]), 'loss').to.be.below(1e-6)
+  expect(relativeError([actual.loss], [expected.loss]), 'loss').to.be.below(TOLERANCE.loss)
   expect(actual.tokens).to.equal(expected.tokens)
   expect([...actual.data.keys()]).to.deep.equal(sites)
   for (const [site, { x, gradient }] of expected.data) {
     const own = actual.data.get(site)!
     expect(own.x.shape).to.deep.equal(x.shape)
     expect(own.gradient.shape).to.deep.equal(gradient.shape)
-    expect(relativeError(own.x.values, x.values), `x of ${site}`).to.be.below(1e-5)
-    expect(relativeError(own.gradient.values, gradient.values), `gradient of ${site}`).to.be.below(1e-5)
+    expect(relativeError(own.x.values, x.values), `x of ${site}`).to.be.below(TOLERANCE.tensors)
+    expect(relativeError(own.gradient.values, gradient.values), `gradient of ${site}`).to.be.below(TOLERANCE.tensors)
   }
 }
 
-describe('compiled passes', () => {
+describe(`compiled passes on ${DEVICE}`, () => {
   const folder = temporaryFolder()
   let backend: Backend
   before(async () => { backend = await startBackend() })
@@ -80,9 +86,9 @@ describe('compiled passes', () => {
       await writeModel(path, config, random)
       const before = tf.memory().numTensors
       const log: string[] = []
-      const compiled = await LocalModel.open(path, {}, line => { log.push(line) })
+      const compiled = await LocalModel.open(path, { device: DEVICE }, line => { log.push(line) })
       const eager = await LocalModel.open(path, { backend: backend.name }, line => { log.push(line) })
-      expect(compiled.engine.name).to.equal('onnxruntime-cpu')
+      expect(compiled.engine.name).to.equal(`onnxruntime-${DEVICE}`)
       expect(eager.engine.name).to.equal(backend.name)
       for (let number = 0; number < PASSES_PER_MODEL; number++) {
         const pass = randomPass(compiled, number, random)

@@ -18,6 +18,8 @@ export interface CompiledStep {
   readonly model: Uint8Array
   readonly inputs: readonly Port[]
   readonly outputs: readonly Port[]
+  /** What a run takes beside inputs and weights, in bytes. */
+  readonly footprint: number
 }
 
 /**
@@ -50,7 +52,7 @@ export function compile (step: Step, inputs: ReadonlyMap<string, TensorSpec>, we
     }
   })
   const model = graph.finish(outputs)
-  return { model: encodeModel(model), inputs: model.inputs, outputs: model.outputs }
+  return { model: encodeModel(model), inputs: model.inputs, outputs: model.outputs, footprint: model.footprint }
 }
 
 function weightNamed (graph: Graph, name: string, weights: ReadonlyMap<string, ExternalWeight>): Value {

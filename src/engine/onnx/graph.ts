@@ -1,3 +1,4 @@
+import { footprint } from './footprint.js'
 import type { Attribute, Element, External, Initializer, Model, Node, Port } from './format.js'
 
 export type Dtype = 'float32' | 'int32' | 'bool'
@@ -25,6 +26,8 @@ interface EmitOptions {
 /** Operators beside ONNX's own that ONNX Runtime brings. */
 export const MICROSOFT = 'com.microsoft'
 
+const ITEM_BYTES = { float32: 4, int32: 4, bool: 1 }
+
 const OPSETS = { '': 21, [MICROSOFT]: 1 }
 
 /** An ONNX graph in the making. */
@@ -34,6 +37,8 @@ export class Graph {
   readonly #initializers = new Map<string, Initializer>()
   /** Names of integer parameters, by what they say. */
   readonly #integers = new Map<string, string>()
+  /** Of what nodes give, by name. */
+  readonly #bytes = new Map<string, number>()
   #count = 0
 
   input (name: string, { shape, dtype }: Result): Value {
@@ -72,6 +77,7 @@ export class Graph {
   /** As `emit`, where there are several results. */
   emitAll (op: string, inputs: ReadonlyArray<Value | string | undefined>, results: readonly Result[], { attributes = {}, domain }: EmitOptions = {}): Value[] {
     const values = results.map(({ shape, dtype }) => ({ name: this.#name(op), shape, dtype, producer: op }))
+    for (const { name, shape, dtype } of values) this.#bytes.set(name, ITEM_BYTES[dtype] * shape.reduce((product, size) => product * size, 1))
     this.#nodes.push({
       op,
       inputs: inputs.map(input => typeof input === 'string' ? input : input?.name ?? ''),
@@ -83,7 +89,7 @@ export class Graph {
   }
 
   /** The graph of what the outputs need, and nothing else. All inputs stay. */
-  finish (outputs: Readonly<Record<string, Value>>): Model {
+  finish (outputs: Readonly<Record<string, Value>>): Model & { readonly footprint: number } {
     const taken = new Set([...this.#inputs.map(({ name }) => name), ...this.#initializers.keys()])
     for (const [name, value] of Object.entries(outputs)) {
       if (taken.has(name)) throw new Error(`output ${name} is called as an input or a weight is; name it otherwise`)
@@ -100,7 +106,8 @@ export class Graph {
       initializers: [...this.#initializers.values()].filter(({ name }) => needed.has(name)),
       inputs: this.#inputs,
       outputs: Object.entries(outputs).map(([name, { shape, dtype }]) => ({ name, shape, element: dtype })),
-      opsets: OPSETS
+      opsets: OPSETS,
+      footprint: footprint(nodes, new Set(Object.keys(outputs)), this.#bytes)
     }
   }
 

@@ -1,5 +1,6 @@
+import { totalmem } from 'node:os'
 import * as tf from '@tensorflow/tfjs'
-import { BackendError, EngineError } from '../../errors.js'
+import { BackendError, EngineError, MemoryLimitError } from '../../errors.js'
 import type { FloatTensor, NamedTensors, TensorData } from '../../types.js'
 import type { Engine, Weights } from '../engine.js'
 import type { StepRun, TensorSpec } from '../step.js'
@@ -13,12 +14,25 @@ export interface OnnxEngineInit {
   readonly device: Device | 'auto'
   /** Threads of a product on the CPU. @default one a core */
   readonly threads?: number
+  /** Whether threads wait busily for the next product. @default false */
+  readonly spin?: boolean
+  /** That sessions may take beside the weights, in bytes; each keeps what a run of it takes. @default half of the machine's */
+  readonly memory?: number
   /** Sessions that are kept. @default 8 */
   readonly sessions?: number
 }
 
-/** Shapes differ little from batch to batch; each takes some megabytes, and what a run of it needs. */
+/** Shapes differ little from batch to batch. */
 const SESSIONS = 8
+
+/** What a session takes, of what its tensors take: ONNX Runtime's memory grows in steps (measured on GPT-2 small: 1.43 to 1.67). */
+const SLACK = 1.5
+
+interface Kept {
+  readonly session: Session
+  /** In bytes. */
+  readonly footprint: number
+}
 
 /** Runs steps that were compiled to ONNX models, one session for each shape of their inputs. */
 export class OnnxEngine implements Engine {
@@ -28,7 +42,9 @@ export class OnnxEngine implements Engine {
   readonly #weights: ExternalWeights
   readonly #init: OnnxEngineInit & { readonly device: Device }
   /** In the order of use. */
-  readonly #sessions = new Map<string, Session>()
+  readonly #sessions = new Map<string, Kept>()
+  /** Steps that are too large, by their ids: in bytes. */
+  readonly #tooLarge = new Map<string, number>()
 
   private constructor (runtime: Runtime, weights: ExternalWeights, init: OnnxEngineInit & { readonly device: Device }) {
     this.#runtime = runtime
@@ -63,7 +79,7 @@ export class OnnxEngine implements Engine {
   }
 
   async dispose (): Promise<void> {
-    for (const session of this.#sessions.values()) await session.release()
+    for (const { session } of this.#sessions.values()) await session.release()
     this.#sessions.clear()
   }
 
@@ -74,20 +90,37 @@ export class OnnxEngine implements Engine {
     if (known !== undefined) {
       this.#sessions.delete(id)
       this.#sessions.set(id, known)
-      return known
+      return known.session
     }
-    for (const [oldest, session] of this.#sessions) {
-      if (this.#sessions.size < (this.#init.sessions ?? SESSIONS)) break
+    this.#checkSize(this.#tooLarge.get(id) ?? 0)
+    const { model, footprint: least } = compile(step, specs, this.#weights.weights)
+    const footprint = least * SLACK
+    if (footprint > this.#memory) this.#tooLarge.set(id, footprint)
+    this.#checkSize(footprint)
+    await this.#makeRoom(footprint)
+    const session = await this.#create(model)
+    this.#sessions.set(id, { session, footprint })
+    return session
+  }
+
+  get #memory (): number { return this.#init.memory ?? totalmem() / 2 }
+
+  #checkSize (footprint: number): void {
+    if (footprint > this.#memory) throw new MemoryLimitError(`a pass takes ${megabytes(footprint)} MB beside the weights, and the engine may take ${megabytes(this.#memory)}; use shorter rows, or a larger --memory`)
+  }
+
+  /** Those that were not used for longest go first. */
+  async #makeRoom (footprint: number): Promise<void> {
+    for (const [oldest, { session }] of this.#sessions) {
+      const taken = [...this.#sessions.values()].reduce((sum, kept) => sum + kept.footprint, footprint)
+      if (taken <= this.#memory && this.#sessions.size < (this.#init.sessions ?? SESSIONS)) return
       this.#sessions.delete(oldest)
       await session.release()
     }
-    const made = await this.#create(compile(step, specs, this.#weights.weights).model)
-    this.#sessions.set(id, made)
-    return made
   }
 
   async #create (model: Uint8Array): Promise<Session> {
-    const { device, threads } = this.#init
+    const { device, threads, spin = false } = this.#init
     try {
       return await this.#runtime.InferenceSession.create(model, {
         executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
@@ -99,7 +132,7 @@ export class OnnxEngine implements Engine {
           session: {
             model_external_initializers_file_folder_path: this.#weights.folder,
             disable_prepacking: '1', // it would copy the weights, which are mapped
-            intra_op: { allow_spinning: '0' } // it takes the machine from others
+            intra_op: { allow_spinning: spin ? '1' : '0' }
           }
         }
       })
@@ -137,8 +170,13 @@ async function whyNot (runtime: Runtime, device: Device): Promise<string | undef
     await session.release()
     return undefined
   } catch (error) {
-    return (error as Error).message.split('\n', 1)[0]
+    const [first] = (error as Error).message.split('\n', 1)
+    return first.replace(/^.* was false\. /, '') // where in its sources
   }
+}
+
+function megabytes (bytes: number): string {
+  return (bytes / 1e6).toFixed(0)
 }
 
 function specOf ({ shape, values }: TensorData): TensorSpec {

@@ -65,9 +65,14 @@ export class LocalModel implements LentModel {
   }
 }
 
-/** Rows of each part, and then those that fill the pass up. */
-function blocksOf (parts: readonly LentPart[], { rows, length }: PassShape): RowBlock[] {
-  const own = parts.map(({ batch, beside }) => ({ tokens: batch.rows * length, own: beside }))
-  const used = own.reduce((sum, { tokens }) => sum + tokens, 0)
-  return [...own, { tokens: rows * length - used, own: null }]
+/** Those rows of each part that are in the pass, and then those that fill it up. */
+function blocksOf (parts: readonly LentPart[], { firstRow, rows, length }: PassShape): RowBlock[] {
+  const end = firstRow + rows
+  let row = 0
+  const own = parts.map(({ batch, beside }) => {
+    const [from, to] = [Math.max(row, firstRow), Math.min(row + batch.rows, end)]
+    row += batch.rows
+    return { tokens: Math.max(0, to - from) * length, own: beside }
+  })
+  return [...own.filter(({ tokens }) => tokens > 0), { tokens: Math.max(0, end - Math.max(row, firstRow)) * length, own: null }]
 }

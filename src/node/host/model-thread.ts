@@ -129,8 +129,7 @@ export class ModelThread implements LentModel {
 
 type Ready = Extract<FromThread, { type: 'ready' }>
 
-async function start ({ folder, log, backend, device, threads }: ModelThreadInit): Promise<{ worker: Worker, ready: Ready }> {
-  const options: EngineOptions = { ...(backend && { backend }), ...(device && { device }), ...(threads && { threads }) }
+async function start ({ folder, log, ...options }: ModelThreadInit): Promise<{ worker: Worker, ready: Ready }> {
   const fromSources = extname(MAIN.pathname) === '.ts'
   const worker = new Worker(fromSources ? FROM_SOURCES : MAIN, { eval: fromSources, workerData: { folder, options } satisfies ThreadData })
   worker.on('message', (message: FromThread) => {

@@ -30,7 +30,7 @@ const LOOK_INTERVAL = 250
 
 /** What it makes no sense to try again once every host on offer has said so. */
 const FINAL: readonly string[] = [
-  errors.InvalidAdapterError, errors.InvalidBatchError, errors.InvalidOptionError, errors.NonFiniteError, errors.UnknownSiteError
+  errors.InvalidAdapterError, errors.InvalidBatchError, errors.InvalidOptionError, errors.MemoryLimitError, errors.NonFiniteError, errors.UnknownSiteError
 ].map(({ name }) => name)
 
 interface Failure {

@@ -43,7 +43,7 @@ async function whole (lent: Promise<LentResult[]>): Promise<Array<Omit<LentResul
   const results = []
   for (const { parts, ...result } of await lent) {
     const all: EncodedPart[] = []
-    for await (const part of parts) all.push(part)
+    for await (const { sites, bytes, manifest } of parts) all.push({ sites, bytes: bytes.slice(), manifest }) // those of a thread are shared with it
     results.push({ ...result, parts: all })
   }
   return results

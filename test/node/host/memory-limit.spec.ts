@@ -1,0 +1,91 @@
+import { join } from 'node:path'
+import { expect } from 'chai'
+import type { LentPass } from '../../../src/node/host/lent-model.js'
+import { LocalModel } from '../../../src/node/host/local-model.js'
+import type { AuxiliarySpec } from '../../../src/types.js'
+import { randomAdapter } from '../../gl/adaptation.js'
+import { contribution, seeded } from '../../merge/random.js'
+import { randomBatch, writeModel } from '../../model/random-model.js'
+import { relativeError } from '../../support/compare.js'
+import { failureOf } from '../../support/failure.js'
+import { temporaryFolder } from '../../support/temporary-folder.js'
+
+const SPECS: readonly AuxiliarySpec[] = [{ kind: 'low-rank', rank: 2, alpha: 1 }, { kind: 'linear', rank: 1, alpha: 0.5 }]
+const quiet = (): void => { /* nobody reads it */ }
+
+describe('host: a model whose engine may take little memory', () => {
+  const folder = temporaryFolder()
+  let path: string
+  beforeEach(async () => {
+    path = join(folder(), 'model')
+    await writeModel(path, { vocab_size: 53, n_positions: 16, n_embd: 12, n_layer: 2, n_head: 2 }, seeded(1))
+  })
+
+  async function withMemory<T> (memory: number | undefined, use: (model: LocalModel) => Promise<T>): Promise<T> {
+    const model = await LocalModel.open(path, { device: 'cpu', ...(memory === undefined ? {} : { memory }) }, quiet)
+    try {
+      return await use(model)
+    } finally {
+      await model.dispose()
+    }
+  }
+
+  /** 11 rows of three trainers, two of which have auxiliaries beside the base model, in which others are merged. */
+  function passAt ({ info: { sites, vocabSize } }: LocalModel): LentPass {
+    const [lowRank, linear] = SPECS
+    const random = seeded(2)
+    return {
+      sites: sites.map(({ name }) => name),
+      logits: true,
+      merged: { state: 'a', spec: lowRank, members: [contribution(3, lowRank, sites, random)] },
+      parts: [
+        { batch: randomBatch(3, 16, vocabSize, random), beside: { spec: lowRank, adapter: randomAdapter(lowRank, sites, random) } },
+        { batch: randomBatch(5, 9, vocabSize, random), beside: null },
+        { batch: randomBatch(3, 16, vocabSize, random), beside: { spec: linear, adapter: randomAdapter(linear, sites, random) } }
+      ]
+    }
+  }
+
+  it('does a pass in parts, with the same results, and refuses a row that is too large', async () => {
+    const whole = await withMemory(undefined, async model => await model.pass(passAt(model)))
+    let done = 0
+    for (let memory = 2 ** 10; done < 3; memory *= 2) { // the first that works holds some rows, as 11 take at least 4 times what one takes
+      const results = await withMemory(memory, async model => await model.pass(passAt(model))).catch((error: Error) => error)
+      if (results instanceof Error) {
+        expect(done, `more memory is not enough: ${results.message}`).to.equal(0)
+        expect(results.name).to.equal('MemoryLimitError')
+        continue
+      }
+      done++
+      for (const [i, { loss, tokens, data, logits }] of whole.entries()) {
+        expect(relativeError([results[i].loss], [loss])).to.be.below(1e-6)
+        expect(results[i].tokens).to.equal(tokens)
+        expect(results[i].logits!.shape).to.deep.equal(logits!.shape)
+        expect(relativeError(results[i].logits!.values, logits!.values)).to.be.below(1e-5)
+        for (const [site, { x, gradient }] of data) {
+          const own = results[i].data.get(site)!
+          expect(own.x.shape).to.deep.equal(x.shape)
+          expect(relativeError(own.x.values, x.values), `x of ${site}`).to.be.below(1e-5)
+          expect(relativeError(own.gradient.values, gradient.values), `gradient of ${site}`).to.be.below(1e-5)
+        }
+      }
+    }
+  })
+
+  it('says how much it would take, and goes on with what fits', async () => {
+    await withMemory(200_000, async model => {
+      const { vocabSize } = model.info
+      const pass = (length: number): LentPass => ({ sites: [], merged: null, parts: [{ batch: randomBatch(1, length, vocabSize, seeded(3)), beside: null }] })
+      const all = { ...pass(16), sites: model.info.sites.map(({ name }) => name) }
+      const large = { ...all, parts: [{ batch: randomBatch(64, 16, vocabSize, seeded(4)), beside: null }] }
+      expect((await model.pass(large))[0].loss).to.be.above(0)
+      expect((await model.pass(pass(5)))[0].loss).to.be.above(0)
+    })
+    await withMemory(1000, async model => {
+      const { vocabSize } = model.info
+      const error = await failureOf(model.pass({ sites: [], merged: null, parts: [{ batch: randomBatch(2, 16, vocabSize, seeded(3)), beside: null }] }))
+      expect(error.name).to.equal('MemoryLimitError')
+      expect(error.message).to.match(/takes \d+ MB .* may take \d+; use shorter rows, or a larger --memory/)
+    })
+  })
+})
