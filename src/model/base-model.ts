@@ -3,9 +3,9 @@ import { basename, join, resolve } from 'node:path'
 import { z } from 'zod'
 import type { Engine, Weights } from '../engine/engine.js'
 import { InvalidModelError } from '../errors.js'
-import { readStored } from '../tensor/stored.js'
-import type { Batch, DeltaWeights, FloatTensor } from '../types.js'
+import type { Batch, FloatTensor } from '../types.js'
 import { Gpt2, gpt2Config } from './gpt2.js'
+import { mergedWeights, type WeightChange } from './merge.js'
 import type { Network, NetworkInfo } from './network.js'
 import { type PassOptions, type PassResult, runPass } from './pass.js'
 import { findWeights, hashWeights } from './weights.js'
@@ -26,14 +26,12 @@ export class BaseModel {
   readonly info: ModelInfo
   readonly engine: Engine
   readonly #network: Network
-  readonly #weights: Weights
   /** θ + αΔW of merged sites, in the layout of θ. */
   #merged: ReadonlyMap<string, FloatTensor> = new Map<string, FloatTensor>()
 
-  private constructor (info: ModelInfo, network: Network, weights: Weights, engine: Engine) {
+  private constructor (info: ModelInfo, network: Network, engine: Engine) {
     this.info = info
     this.#network = network
-    this.#weights = weights
     this.engine = engine
   }
 
@@ -44,7 +42,7 @@ export class BaseModel {
    */
   static async load (folder: string, openEngine: (weights: Weights) => Promise<Engine>): Promise<BaseModel> {
     const { info, network, weights } = await readModel(folder)
-    return new BaseModel(info, network, weights, await openEngine(weights))
+    return new BaseModel(info, network, await openEngine(weights))
   }
 
   /** Forward, and backward where sites are asked for, of several batches at once; see `runPass`. */
@@ -52,30 +50,13 @@ export class BaseModel {
     return await runPass(this.engine, this.#network, batches, { ...options, merged: this.#merged })
   }
 
-  /** Runs with θ + ΔW from now on, always made from the pristine θ, so that nothing drifts; an empty map goes back to θ. */
-  async merge (delta: DeltaWeights): Promise<void> {
-    const entries = [...delta].map(async ([site, change]) => [site, await this.#sum(site, change)] as const)
-    this.#merged = new Map(await Promise.all(entries))
+  /** Runs with θ + ΔW from now on; an empty map goes back to θ. */
+  async merge (changes: ReadonlyMap<string, WeightChange>): Promise<void> {
+    this.#merged = await mergedWeights(this.engine, this.#network, changes)
   }
 
   async dispose (): Promise<void> {
     await this.engine.dispose()
-  }
-
-  async #sum (site: string, { shape: [out, features], values: change }: FloatTensor): Promise<FloatTensor> {
-    const { name, layout } = this.#network.siteWeight(site)
-    const stored = this.#weights.get(name)
-    if (stored === undefined) throw new InvalidModelError(`${name} is not a weight of this model`)
-    const { shape, values } = await readStored(name, stored)
-    const sum = new Float32Array(values.length)
-    if (layout === 'out-in') {
-      for (let i = 0; i < sum.length; i++) sum[i] = values[i] + change[i]
-    } else {
-      for (let i = 0; i < features; i++) {
-        for (let o = 0; o < out; o++) sum[i * out + o] = values[i * out + o] + change[o * features + i]
-      }
-    }
-    return { shape, values: sum }
   }
 }
 

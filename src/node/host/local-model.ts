@@ -1,10 +1,11 @@
 import { openEngine, type EngineOptions } from '../../engine/open-engine.js'
-import { UnknownSiteError } from '../../errors.js'
+import { InvalidAdapterError, UnknownSiteError } from '../../errors.js'
 import { joinBlocks, type RowBlock } from '../../gl/row-blocks.js'
-import { meanOfProducts } from '../../merge/mean-of-products.js'
+import { stack } from '../../merge/stack.js'
 import { BaseModel, type ModelInfo } from '../../model/base-model.js'
 import type { PassShape } from '../../model/joined-batch.js'
-import type { Site, SiteData } from '../../types.js'
+import type { WeightChange } from '../../model/merge.js'
+import type { AdapterTensors, FloatTensor, Site, SiteData } from '../../types.js'
 import { encodeParts } from './encoded-part.js'
 import type { LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
 
@@ -52,10 +53,22 @@ export class LocalModel implements LentModel {
     const state = merged?.state ?? null
     if (state === this.#merged) return
     this.#merged = undefined // it may fail before or after
-    await this.#model.merge(merged === null
-      ? new Map()
-      : meanOfProducts(merged.members, merged.spec, [...merged.members[0].adapter.keys()].map(name => this.#site(name))))
+    await this.#model.merge(merged === null ? new Map() : this.#changes(merged))
     this.#merged = state
+  }
+
+  /** The mean of the members' ΔW, as one product of stacked factors where they have factors. */
+  #changes ({ spec, members }: Merged): Map<string, WeightChange> {
+    const sites = [...members[0].adapter.keys()].map(name => this.#site(name))
+    const stacked = stack(members, spec, sites)
+    const scale = stacked.spec.alpha / stacked.spec.rank // α
+    return new Map(sites.map(({ name, inFeatures, outFeatures }) => {
+      const { rank } = stacked.spec
+      const tensor = (parameter: string, shape: readonly number[]): FloatTensor => tensorNamed(stacked.tensors, name, parameter, shape)
+      return [name, spec.kind === 'linear'
+        ? { scale, weight: tensor('weight', [outFeatures, inFeatures]) }
+        : { scale, a: tensor('lora_A.weight', [rank, inFeatures]), b: tensor('lora_B.weight', [outFeatures, rank]) }]
+    }))
   }
 
   #site (name: string): Site {
@@ -63,6 +76,12 @@ export class LocalModel implements LentModel {
     if (site === undefined) throw new UnknownSiteError(`this model has no site ${name}`)
     return site
   }
+}
+
+function tensorNamed (adapter: AdapterTensors, site: string, parameter: string, shape: readonly number[]): FloatTensor {
+  const tensor = adapter.get(site)?.get(parameter)
+  if (tensor?.shape.join() !== shape.join()) throw new InvalidAdapterError(`the contributions have no ${site}.${parameter} of [${shape.join(', ')}]`)
+  return tensor
 }
 
 /** Those rows of each part that are in the pass, and then those that fill it up. */

@@ -50,7 +50,7 @@ describe('host: a model whose engine may take little memory', () => {
     const whole = await withMemory(undefined, async model => await model.pass(passAt(model)))
     let done = 0
     for (let memory = 2 ** 10; done < 3; memory *= 2) { // the first that works holds some rows, as 11 take at least 4 times what one takes
-      const results = await withMemory(memory, async model => await model.pass(passAt(model))).catch((error: Error) => error)
+      const results = await withMemory(memory, async model => await model.pass(passAt(model))).catch((error: unknown) => error as Error)
       if (results instanceof Error) {
         expect(done, `more memory is not enough: ${results.message}`).to.equal(0)
         expect(results.name).to.equal('MemoryLimitError')

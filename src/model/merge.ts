@@ -1,0 +1,43 @@
+import * as tf from '@tensorflow/tfjs'
+import type { Engine } from '../engine/engine.js'
+import type { Step } from '../engine/step.js'
+import type { FloatTensor, NamedTensors } from '../types.js'
+import type { Network } from './network.js'
+
+/** ΔW `[out, in]` of a site's module before it is scaled: as a matrix, or as the product B·A of its factors. */
+export type WeightChange =
+  | { readonly scale: number, readonly weight: FloatTensor }
+  /** A `[R, in]`, B `[out, R]` */
+  | { readonly scale: number, readonly a: FloatTensor, readonly b: FloatTensor }
+
+/** θ + scale·ΔW of each site, in the layout of θ; always from the pristine θ, so that nothing drifts. */
+export async function mergedWeights (engine: Engine, network: Network, changes: ReadonlyMap<string, WeightChange>): Promise<NamedTensors<Float32Array>> {
+  if (changes.size === 0) return new Map()
+  const results = await engine.run({
+    key: JSON.stringify(['merge', [...changes].map(([site, { scale }]) => [site, scale])]),
+    step: mergeStep(network, changes),
+    inputs: new Map([...changes].flatMap(([site, change]): Array<[string, FloatTensor]> => 'weight' in change
+      ? [[`weight.${site}`, change.weight]]
+      : [[`a.${site}`, change.a], [`b.${site}`, change.b]]))
+  })
+  return new Map([...changes.keys()].flatMap(site => {
+    const merged = results.get(`merged.${site}`)
+    return merged === undefined ? [] : [[site, merged]]
+  }))
+}
+
+function mergeStep (network: Network, changes: ReadonlyMap<string, WeightChange>): Step {
+  return tensor => Object.fromEntries([...changes].map(([site, change]) => {
+    const { name, layout } = network.siteWeight(site)
+    const transposed = layout === 'in-out'
+    const delta = 'weight' in change
+      ? (transposed ? tf.transpose(tensor(`weight.${site}`)) : tensor(`weight.${site}`))
+      : productOf(tensor(`a.${site}`), tensor(`b.${site}`), transposed)
+    return [`merged.${site}`, tf.add(tensor(name), tf.mul(delta, change.scale))]
+  }))
+}
+
+/** B·A `[out, in]`, or its transpose. */
+function productOf (a: tf.Tensor2D, b: tf.Tensor2D, transposed: boolean): tf.Tensor2D {
+  return transposed ? tf.matMul(a, b, true, true) : tf.matMul(b, a)
+}
