@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'chai'
 import { decode } from 'cborg'
+import { lpStream } from '@libp2p/utils'
 import { pEvent } from 'p-event'
 import { BLOB_PROTOCOL, blob, type Blobs, BlobStore } from '../../src/protocols/blob/index.js'
 import { encodeMessage } from '../../src/protocols/message.js'
@@ -174,6 +175,86 @@ describe('blob', () => {
 
     it('refuses a manifest that contradicts itself before asking anyone', async () => {
       const failure = await failureOf(blobs.pull({ ...manifest, size: manifest.size - 1 }, [], { kind: KIND, signal: soon() }))
+      expect(failure.name).to.equal('InvalidTensorError')
+    })
+  })
+
+  describe('into memory of the caller', () => {
+    for (const size of [0, 1, 512 * 1024, 1_300_000]) {
+      it(`puts ${size} bytes where it is told, and nothing around them`, async () => {
+        const bytes = randomBytes(size)
+        const other = await holder()
+        const manifest = other.store.put(bytes, KIND)
+        const around = new Uint8Array(size + 30).fill(0xee)
+        await blobs.pullInto(around.subarray(10, 10 + size), manifest, [other.node.peerId], { kind: KIND, signal: soon() })
+        expect(bytes.equals(around.subarray(10, 10 + size))).to.equal(true)
+        expect([...around.subarray(0, 10), ...around.subarray(10 + size)]).to.deep.equal(Array.from({ length: 30 }, () => 0xee))
+      })
+    }
+
+    it('does not hold what it has pulled', async () => {
+      const other = await holder()
+      const manifest = other.store.put(randomBytes(1000), KIND)
+      await blobs.pullInto(new Uint8Array(1000), manifest, [other.node.peerId], { kind: KIND, signal: soon() })
+      expect(store.get(manifest.id)).to.equal(undefined)
+    })
+
+    it('does not serve what it has pulled', async () => {
+      const other = await holder()
+      const manifest = other.store.put(randomBytes(1000), KIND)
+      await blobs.pullInto(new Uint8Array(1000), manifest, [other.node.peerId], { kind: KIND, signal: soon() })
+      const late = blob({ store: new BlobStore(), idleTimeout: 500 })(other.node)
+      const failure = await failureOf(late.pull(manifest, [asker.peerId], { kind: KIND, signal: soon() }))
+      expect(failure.name).to.equal('BlobUnavailableError')
+      expect(failure.message).to.include('it refused: not held here')
+    })
+
+    it('is given by the next holder what the first lied about', async () => {
+      const bytes = randomBytes(1_300_000)
+      const manifest = manifestOf(bytes)
+      const bad = await liar(manifest, bytes, 1, chunk => ({ chunk: chunk.map(byte => byte ^ 1) }))
+      const good = await holder()
+      good.store.put(bytes, KIND)
+      const into = new Uint8Array(bytes.byteLength)
+      await blobs.pullInto(into, manifest, [bad.peerId, good.node.peerId], { kind: KIND, signal: soon() })
+      expect(bytes.equals(into)).to.equal(true)
+    })
+
+    it('is given also by a holder that writes its CBOR otherwise', async () => {
+      const bytes = randomBytes(1000)
+      const manifest = manifestOf(bytes)
+      const other = await nodes.add()
+      await other.handle(BLOB_PROTOCOL, async stream => {
+        const frames = lpStream(stream)
+        await frames.read()
+        await frames.write(Buffer.concat([Buffer.from('a1656368756e6b5a000003e8', 'hex'), bytes])) // the length in four bytes, where two would do
+      })
+      const into = new Uint8Array(1000)
+      await blobs.pullInto(into, manifest, [other.peerId], { kind: KIND, signal: soon() })
+      expect(bytes.equals(into)).to.equal(true)
+    })
+
+    it('refuses to go where there is too little or too much room', async () => {
+      const other = await holder()
+      const manifest = other.store.put(randomBytes(1000), KIND)
+      for (const size of [999, 1001]) {
+        expect((await failureOf(blobs.pullInto(new Uint8Array(size), manifest, [other.node.peerId], { kind: KIND, signal: soon() }))).name).to.equal('InvalidTensorError')
+      }
+    })
+
+    it('fails when the only holder lies about a chunk', async () => {
+      const bytes = randomBytes(1_300_000)
+      const manifest = manifestOf(bytes)
+      const bad = await liar(manifest, bytes, 1, chunk => ({ chunk: chunk.map((byte, i) => i === 7 ? byte ^ 1 : byte) }))
+      const failure = await failureOf(blobs.pullInto(new Uint8Array(bytes.byteLength), manifest, [bad.peerId], { kind: KIND, signal: soon() }))
+      expect(failure.name).to.equal('BlobUnavailableError')
+      expect(failure.message).to.include(`${bad.peerId.toString()}: chunk 1`)
+    })
+
+    it('refuses a manifest that contradicts itself', async () => {
+      const other = await holder()
+      const manifest = other.store.put(randomBytes(1000), KIND)
+      const failure = await failureOf(blobs.pullInto(new Uint8Array(999), { ...manifest, size: 999 }, [other.node.peerId], { kind: KIND, signal: soon() }))
       expect(failure.name).to.equal('InvalidTensorError')
     })
   })

@@ -103,6 +103,37 @@ describe('tensor: safetensors', () => {
     }
   })
 
+  describe('in memory that it is given', () => {
+    const tensors: NamedTensors = new Map([...SHAPES.map(shape => [`t${shape.join('x')}`, floats(shape)] as const), ['i', integers([3])] as const])
+
+    for (const dtype of ['F32', 'F16', 'BF16'] as const) {
+      it(`writes ${dtype} over whatever was there`, () => {
+        const expected = encodeSafetensors(tensors, { dtype })
+        const actual = encodeSafetensors(tensors, { dtype, allocate: bytes => new Uint8Array(bytes).fill(0xff) })
+        expect(Buffer.from(actual).equals(expected)).to.equal(true)
+      })
+    }
+
+    it('writes within something larger, and nothing around it', () => {
+      const expected = encodeSafetensors(tensors)
+      const around = new Uint8Array(expected.byteLength + 30).fill(0xff)
+      const actual = encodeSafetensors(tensors, { allocate: bytes => around.subarray(10, 10 + bytes) })
+      expect(Buffer.from(actual).equals(expected)).to.equal(true)
+      expect([...around.subarray(0, 10), ...around.subarray(10 + expected.byteLength)]).to.deep.equal(Array.from({ length: 30 }, () => 0xff))
+    })
+
+    it('asks once, for exactly what it writes, and gives that', () => {
+      const given: Uint8Array[] = []
+      const allocate = (bytes: number): Uint8Array => {
+        given.push(new Uint8Array(bytes))
+        return given[given.length - 1]
+      }
+      const actual = encodeSafetensors(tensors, { allocate })
+      expect(given.map(({ byteLength }) => byteLength)).to.deep.equal([encodeSafetensors(tensors).byteLength])
+      expect(actual).to.equal(given[0])
+    })
+  })
+
   it('reads values that do not lie at a multiple of their size', () => {
     const header = { odd: entry('F16', [1], 0, 2), f: entry('F32', [1], 2, 6), i: entry('I32', [1], 6, 10), l: entry('I64', [1], 10, 18) }
     const data = Buffer.concat([bytesOf(Uint16Array.of(0x3c00)), bytesOf(Float32Array.of(1.5)), bytesOf(Int32Array.of(-7)), bytesOf(BigInt64Array.of(-8n))])

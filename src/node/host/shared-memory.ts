@@ -18,6 +18,7 @@ export class SharedMemory {
 
   giveBack (memory: SharedArrayBuffer): void {
     const size = memory.byteLength
+    if (size > KEPT_BYTES) return
     if (this.#bytes + size > KEPT_BYTES) this.#forget()
     this.#free.set(size, [...this.#free.get(size) ?? [], memory])
     this.#bytes += size

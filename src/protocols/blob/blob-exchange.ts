@@ -1,4 +1,5 @@
 import type { PeerId, Startable } from '@libp2p/interface'
+import { InvalidTensorError } from '../../errors.js'
 import { checkManifest, chunkOf, type Manifest } from '../../tensor/chunks.js'
 import type { Deadline } from '../deadline.js'
 import { type Answerer, answerer, type Dialer, type Frames } from '../frames.js'
@@ -63,6 +64,7 @@ export class BlobExchange implements Startable {
 
   async pullInto (into: Uint8Array, manifest: Manifest, holders: Holders, options: PullOptions): Promise<void> {
     checkManifest(manifest)
+    if (into.byteLength !== manifest.size) throw new InvalidTensorError(`a blob of ${manifest.size} bytes cannot be put into ${into.byteLength}`)
     await this.#transfer(manifest, holders, options, into).join(options)
   }
 

@@ -33,6 +33,7 @@ export interface Blobs extends Startable {
    * than new memory. Throws what `pull` throws; anything may be there then.
    *
    * @param into as long as the blob
+   * @throws {InvalidTensorError} if it is not
    */
   pullInto (into: Uint8Array, manifest: Manifest, holders: Holders, options: PullOptions): Promise<void>
 }

@@ -101,7 +101,8 @@ export class Transfer {
     }
     const answer = decodeMessage(answerSchema, frame.subarray())
     if ('refused' in answer) throw new ProtocolError(`it refused: ${answer.refused}`)
-    verifyChunk(this.#init.manifest, index, answer.chunk) // which says what is wrong with its length
+    verifyChunk(this.#init.manifest, index, answer.chunk)
+    chunk.set(answer.chunk) // CBOR has more than one way to say it
   }
 
   #progress (): void {
