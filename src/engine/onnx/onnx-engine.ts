@@ -103,7 +103,7 @@ export class OnnxEngine implements Engine {
     return session
   }
 
-  get #memory (): number { return this.#init.memory ?? totalmem() / 2 }
+  get #memory (): number { return this.#init.memory ?? Math.min(totalmem(), process.constrainedMemory() || Infinity) / 2 }
 
   #checkSize (footprint: number): void {
     if (footprint > this.#memory) throw new MemoryLimitError(`a pass takes ${megabytes(footprint)} MB beside the weights, and the engine may take ${megabytes(this.#memory)}; use shorter rows, or a larger --memory`)

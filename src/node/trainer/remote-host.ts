@@ -15,6 +15,9 @@ import type { Step, StepResult } from './step-runner.js'
 /** How long a host may take to announce the next part of a step's adaptation data, and to send it, in milliseconds. */
 const DATA_TIMEOUT = 60_000
 
+/** Parts that are here or on their way at once: one is used, one comes, and one is asked for. */
+const PLACES = 3
+
 /** What a part may have beside its tensors: names and shapes. */
 const HEADER_BYTES = 1 << 16
 
@@ -94,24 +97,18 @@ export class RemoteHost {
     try {
       if (missing.size > 0 && mesh.getConnections(this.peer).length === 0) throw new ProtocolError('the host went away before its data were here')
       const tokens = step.batch.rows * step.batch.length
-      const nextPart = async (turn: number): Promise<AdaptationData> => {
-        for (;;) {
-          const { value, done } = await announcements.next() as IteratorResult<Announcement, undefined>
-          deadline.signal.throwIfAborted()
-          if (done === true) throw new ProtocolError('the job\'s topic was left')
-          const { detail } = value
-          if (!this.#isAnswer(detail, step, reply)) continue
-          const sites = detail.sites.map(name => this.#site(name))
-          if (!detail.sites.every(name => missing.has(name))) continue // of an earlier try of the step
-          for (const name of detail.sites) missing.delete(name)
-          return await this.#pull(detail.manifest, sites, tokens, turn % 2, deadline.signal)
-        }
+      const pulls: Array<Promise<AdaptationData>> = []
+      let turn = 0
+      const begin = async (): Promise<void> => {
+        const { manifest, sites } = await this.#announced(step, reply, announcements, missing, deadline.signal)
+        const pull = this.#pull(manifest, sites, tokens, turn++ % PLACES, deadline.signal)
+        pull.catch(() => {}) // it is told when it is waited for
+        pulls.push(pull)
       }
-      let next = missing.size > 0 ? nextPart(0) : undefined
-      for (let turn = 1; next !== undefined; turn++) {
-        const data = await next
-        next = missing.size > 0 ? nextPart(turn) : undefined // is on its way while this one is used
-        next?.catch(() => {}) // it is told when it is waited for
+      while (missing.size > 0 || pulls.length > 0) {
+        while (missing.size > 0 && pulls.length < PLACES - 1) await begin()
+        const data = await pulls.shift() ?? []
+        if (missing.size > 0) await begin() // is on its way while this one is used
         yield * data
         deadline.touch()
       }
@@ -122,7 +119,22 @@ export class RemoteHost {
     }
   }
 
-  /** @param place which of the two that take turns */
+  /** The next part that is wanted; its sites are missing no longer. */
+  async #announced (step: Step, reply: StepReply, announcements: Announcements, missing: Set<string>, signal: AbortSignal): Promise<{ manifest: Manifest, sites: Site[] }> {
+    for (;;) {
+      const { value, done } = await announcements.next() as IteratorResult<Announcement, undefined>
+      signal.throwIfAborted()
+      if (done === true) throw new ProtocolError('the job\'s topic was left')
+      const { detail } = value
+      if (!this.#isAnswer(detail, step, reply)) continue
+      const sites = detail.sites.map(name => this.#site(name))
+      if (!detail.sites.every(name => missing.has(name))) continue // of an earlier try of the step
+      for (const name of detail.sites) missing.delete(name)
+      return { manifest: detail.manifest, sites }
+    }
+  }
+
+  /** @param place which of those that take turns */
   async #pull (manifest: Manifest, sites: readonly Site[], tokens: number, place: number, signal: AbortSignal): Promise<AdaptationData> {
     const { size } = manifest
     const most = HEADER_BYTES + sites.reduce((sum, { inFeatures, outFeatures }) => sum + 4 * tokens * (inFeatures + outFeatures), 0)
