@@ -51,7 +51,7 @@ export const users = definePart({
   name: 'users',
   describe: `time and memory of a host, and of PyTorch + PEFT, for the same ${ROWS} rows of 1 to ${ROWS} trainers`,
   options: {
-    runs: runsOption(3),
+    runs: runsOption(2),
     length: { type: 'integer', min: 2, default: 16, describe: 'tokens in a row' },
     model: MODEL_OPTION,
     threads: THREADS_OPTION
