@@ -1,5 +1,6 @@
+import { InvalidTensorError } from '../../errors.js'
 import { encodeAdaptation } from '../../tensor/adaptation.js'
-import { type Manifest, manifestOf } from '../../tensor/chunks.js'
+import { type Manifest, manifestOf, MAX_BLOB_BYTES } from '../../tensor/chunks.js'
 import type { AdaptationData, SiteData, WireDtype } from '../../types.js'
 
 /** Adaptation data of neighbouring sites as they cross the wire. */
@@ -18,9 +19,21 @@ export type EncodedParts = Iterable<EncodedPart> | AsyncIterable<EncodedPart>
 /** Neighbouring sites are joined up to so many bytes of x and ∇ĥ in float32. */
 const PART_BYTES = 8 << 20
 
-/** Sites in their order, joined while they are small, each when it is asked for: the first can be pulled before the last is there. */
-export function * encodeParts (data: AdaptationData, wire: WireDtype, allocate?: (bytes: number) => Uint8Array): Generator<EncodedPart> {
-  for (const group of groups(data)) {
+/**
+ * Sites in their order, joined while they are small, each when it is asked for: the first can be pulled before the last is there.
+ *
+ * @throws {InvalidTensorError} at once, if a site has more than a blob may hold
+ */
+export function encodeParts (data: AdaptationData, wire: WireDtype, allocate?: (bytes: number) => Uint8Array): Iterable<EncodedPart> {
+  for (const [site, own] of data) {
+    const size = sizeOf(own) * (wire === 'f32' ? 1 : 0.5)
+    if (size > MAX_BLOB_BYTES) throw new InvalidTensorError(`x and ∇ĥ of ${site} have ${size} bytes, at most ${MAX_BLOB_BYTES} can be sent; use fewer tokens`)
+  }
+  return encoded(groups(data), wire, allocate)
+}
+
+function * encoded (parts: ReadonlyArray<Map<string, SiteData>>, wire: WireDtype, allocate?: (bytes: number) => Uint8Array): Generator<EncodedPart> {
+  for (const group of parts) {
     const bytes = encodeAdaptation(group, wire, allocate)
     yield { sites: [...group.keys()], bytes, manifest: manifestOf(bytes) }
   }
@@ -30,7 +43,7 @@ function groups (data: AdaptationData): Array<Map<string, SiteData>> {
   const parts: Array<Map<string, SiteData>> = []
   let bytes = Infinity
   for (const [site, own] of data) {
-    const size = own.x.values.byteLength + own.gradient.values.byteLength
+    const size = sizeOf(own)
     if (bytes + size > PART_BYTES) {
       parts.push(new Map())
       bytes = 0
@@ -39,4 +52,9 @@ function groups (data: AdaptationData): Array<Map<string, SiteData>> {
     bytes += size
   }
   return parts
+}
+
+/** In float32. */
+function sizeOf ({ x, gradient }: SiteData): number {
+  return x.values.byteLength + gradient.values.byteLength
 }

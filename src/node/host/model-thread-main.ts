@@ -37,9 +37,14 @@ async function run (model: LocalModel, { number, pass }: PassMessage): Promise<v
   const lent = await model.pass(pass)
   const results = lent.map(({ parts: _, ...result }) => result)
   say({ type: 'done', results }, buffersOf(results))
-  for (const [result, { parts }] of lent.entries()) {
-    for await (const part of parts) say({ type: 'part', number, result, part })
-    say({ type: 'part', number, result, part: null })
+  try {
+    for (const [result, { parts }] of lent.entries()) {
+      for await (const part of parts) say({ type: 'part', number, result, part })
+      say({ type: 'part', number, result, part: null })
+    }
+  } catch (error) { // the pass has its answer: `failed` would be the next one's
+    const { name, message } = error as Error
+    say({ type: 'broken', number, error: { name, message } })
   }
 }
 

@@ -105,11 +105,11 @@ export class ModelThread implements LentModel {
   #watch (worker: Worker): void {
     const forget = (): void => {
       if (this.#worker === worker) this.#worker = undefined
-      for (const stream of [...this.#streams.values()].flat()) stream.fail(new errors.EngineError('the engine ended before all of its results were here'))
-      this.#streams.clear()
+      for (const number of this.#streams.keys()) this.#break(number, new errors.EngineError('the engine ended before all of its results were here'))
     }
     worker.on('message', (message: FromThread) => {
       if (message.type === 'part') this.#take(message, worker)
+      if (message.type === 'broken') this.#break(message.number, rebuilt(message.error))
     })
     worker.once('error', forget).once('exit', forget)
     worker.unref()
@@ -124,6 +124,11 @@ export class ModelThread implements LentModel {
     }
     streams[result].end()
     if (result === streams.length - 1) this.#streams.delete(number)
+  }
+
+  #break (number: number, error: Error): void {
+    for (const stream of this.#streams.get(number) ?? []) stream.fail(error)
+    this.#streams.delete(number)
   }
 }
 
@@ -141,10 +146,10 @@ async function start ({ folder, log, ...options }: ModelThreadInit): Promise<{ w
   throw first.type === 'failed' ? rebuilt(first.error) : new errors.EngineError(`the engine began with ${first.type}`)
 }
 
-type Answer = Exclude<FromThread, { type: 'log' | 'part' }>
+type Answer = Exclude<FromThread, { type: 'log' | 'part' | 'broken' }>
 
 function isAnswer (message: FromThread): message is Answer {
-  return message.type !== 'log' && message.type !== 'part'
+  return message.type !== 'log' && message.type !== 'part' && message.type !== 'broken'
 }
 
 /** The thread's next answer. @throws {EngineError} if it crashes instead */

@@ -42,4 +42,6 @@ export type FromThread =
   | { readonly type: 'ready', readonly info: ModelInfo, readonly engine: LentModel['engine'] }
   | { readonly type: 'done', readonly results: ReadonlyArray<Omit<LentResult, 'parts'>> }
   | PartMessage
+  /** Those parts of a pass that are not there yet cannot be had. */
+  | { readonly type: 'broken', readonly number: number, readonly error: ThreadError }
   | { readonly type: 'failed', readonly error: ThreadError }
