@@ -25,13 +25,22 @@ export interface Site {
   readonly outFeatures: number
 }
 
-/** What Gradient Learning needs of one site and one batch (the paper's adaptation data). */
-export interface SiteData {
+/** The paper's adaptation data of one site and one batch. */
+export interface SitePair {
   /** x_m: the input of the module, `[tokens, in]`. */
   readonly x: FloatTensor
   /** ∇ĥ_m: the gradient of the loss with respect to the module's output, `[tokens, out]`. */
   readonly gradient: FloatTensor
 }
+
+/** All that a pair does to the factors of one low-rank auxiliary. */
+export interface SiteFactors {
+  /** J_wᵀ∇ĥ_m by parameter, in the parameters' shapes, without α: Bᵀ∇ĥᵀx for A, ∇ĥᵀxAᵀ for B. */
+  readonly factors: AuxiliaryTensors
+}
+
+/** What Gradient Learning needs of one site and one batch. */
+export type SiteData = SitePair | SiteFactors
 
 /** Adaptation data of several sites, by full module name. */
 export type AdaptationData = ReadonlyMap<string, SiteData>
@@ -80,6 +89,11 @@ export const MODES = ['alone', 'collaboration', 'joint'] as const
  */
 export type Mode = typeof MODES[number]
 
-export const WIRE_DTYPES = ['f32', 'bf16'] as const
-/** How floats cross the wire. */
-export type WireDtype = typeof WIRE_DTYPES[number]
+export const WIRE_FORMS = ['f32', 'bf16', 'factors'] as const
+/**
+ * How adaptation data cross the wire:
+ * - `f32`: pairs (x, ∇ĥ) as they are;
+ * - `bf16`: pairs, rounded;
+ * - `factors`: what the pairs do to the factors of a low-rank auxiliary, exact, its size that of the factors.
+ */
+export type WireForm = typeof WIRE_FORMS[number]

@@ -46,6 +46,6 @@ export class OpenHost {
   /** A training step of the base model alone, or of a trainer with its auxiliary. */
   async step (batch: Batch, signal: AbortSignal, contribution: ContributionRecord | null = null): Promise<HostedStep> {
     const peer = contribution === null ? this.#peer : peerIdFromString(contribution.peer)
-    return await this.host.step(peer, { job: this.#job, step: 0, purpose: 'train', adapted: contribution !== null, wire: 'f32', contribution, batch }, null, signal)
+    return await this.host.step(peer, { job: this.#job, step: 0, purpose: 'train', adapted: contribution !== null, wire: 'f32', contribution, batch }, 'tensors', signal)
   }
 }

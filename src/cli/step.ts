@@ -54,11 +54,11 @@ export const step = defineCommand({
   }
 })
 
-function tensorsOf ({ loss, logits, data }: PassResult, { rows, length }: Batch): Map<string, FloatTensor> {
+function tensorsOf ({ loss, logits, pairs }: PassResult, { rows, length }: Batch): Map<string, FloatTensor> {
   const perToken = ({ shape, values }: FloatTensor): FloatTensor => ({ shape: [rows, length, shape[1]], values })
   const tensors = new Map<string, FloatTensor>([['loss', { shape: [1], values: Float32Array.of(loss) }]])
   if (logits !== undefined) tensors.set('logits', logits)
-  for (const [site, { x, gradient }] of data) {
+  for (const [site, { x, gradient }] of pairs) {
     tensors.set(`x.${site}`, perToken(x))
     tensors.set(`grad.${site}`, perToken(gradient))
   }

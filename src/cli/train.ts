@@ -3,8 +3,9 @@ import { OPTIMIZERS } from '../gl/optimizer.js'
 import { SCHEDULES } from '../gl/schedule.js'
 import { ColaNode } from '../node/node.js'
 import { parseTrainOptions } from '../node/trainer/options.js'
+import { WIRE_OPTIONS } from '../node/trainer/wire-form.js'
 import { type TrainContext, trainInMesh, trainLocally, type TrainReport } from '../node/trainer/train.js'
-import { AUXILIARY_KINDS, MODES, WIRE_DTYPES } from '../types.js'
+import { AUXILIARY_KINDS, MODES } from '../types.js'
 import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { meshInit, NETWORK_OPTIONS } from './network.js'
@@ -45,7 +46,7 @@ export const train = defineCommand({
     heldOutRows: { type: 'integer', min: 1, default: 32, describe: 'the most held-out rows on which the loss is taken' },
     adapter: { type: 'string', describe: 'PEFT adapter folder to start from' },
     out: { type: 'string', describe: 'folder to write the adapter to, in PEFT\'s format (default: adapters/<job> in --folder)' },
-    wire: { type: 'choice', choices: WIRE_DTYPES, default: 'f32', describe: 'how x and ∇ĥ cross the wire' },
+    wire: { type: 'choice', choices: WIRE_OPTIONS, default: 'auto', describe: 'what a host sends: x and ∇ĥ of every token as f32 or bf16; what they do to the factors of a low-rank adapter; or the smallest that is exact' },
     patience: { type: 'number', above: 0, default: 60, describe: 'how long to wait for a host, or for a member that says nothing, in seconds' },
     folder: { type: 'string', describe: `where the node keeps its identity and checkpoints (default: ${MESH_FOLDER}, with --local ${LOCAL_FOLDER})` },
     ...NETWORK_OPTIONS,

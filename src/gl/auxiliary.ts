@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import * as tf from '@tensorflow/tfjs'
-import { InvalidAdapterError, InvalidOptionError } from '../errors.js'
+import { InvalidAdapterError, InvalidOptionError, InvalidTensorError } from '../errors.js'
 import type { AuxiliaryKind, AuxiliarySpec, AuxiliaryTensors, Site } from '../types.js'
 import type { AuxiliaryDefinition } from './auxiliary-definition.js'
 import { linear } from './linear.js'
@@ -54,6 +54,19 @@ export class Auxiliary {
     const grads = tf.tidy(() =>
       tf.grads((...w) => this.#apply(x, w as tf.Tensor2D[]))(values, tf.mul(gradient, this.scale)))
     return new Map(names.map((name, i) => [name, grads[i]]))
+  }
+
+  /**
+   * The same from J_wᵀ∇ĥ by parameter, which lacks the α. The tensors belong to the caller.
+   *
+   * @throws {InvalidTensorError} if they have other names or shapes than the parameters
+   */
+  scaled (gradients: AuxiliaryTensors): Map<string, tf.Tensor> {
+    checkTensors(gradients, this.#shapes(), this.site, InvalidTensorError)
+    return new Map([...this.parameters.keys()].map(name => {
+      const { shape, values } = gradients.get(name) ?? { shape: [], values: new Float32Array() }
+      return [name, tf.tidy(() => tf.mul(tf.tensor(values, [...shape]), this.scale))]
+    }))
   }
 
   /** Whether `assign` will take them. @throws {InvalidAdapterError} if they have other names or shapes */
@@ -121,15 +134,15 @@ function fromRest (tensors: AuxiliaryTensors, shapes: ReadonlyMap<string, [numbe
   return [...shapes].map(([name, shape]) => tf.tensor2d(tensors.get(name)?.values.slice() ?? [], shape))
 }
 
-function checkTensors (tensors: AuxiliaryTensors, shapes: ReadonlyMap<string, [number, number]>, site: Site): void {
+function checkTensors (tensors: AuxiliaryTensors, shapes: ReadonlyMap<string, [number, number]>, site: Site, Invalid: new (message: string) => Error = InvalidAdapterError): void {
   for (const [name, shape] of shapes) {
     const found = tensors.get(name)
     if (found?.shape.join() !== shape.join()) {
-      throw new InvalidAdapterError(`${site.name}.${name} is ${found === undefined ? 'missing' : `[${found.shape.join(', ')}]`}, it must be [${shape.join(', ')}]`)
+      throw new Invalid(`${site.name}.${name} is ${found === undefined ? 'missing' : `[${found.shape.join(', ')}]`}, it must be [${shape.join(', ')}]`)
     }
   }
   const others = [...tensors.keys()].filter(name => !shapes.has(name))
   if (others.length > 0) {
-    throw new InvalidAdapterError(`${site.name} has ${others.join(', ')}, this kind of auxiliary has ${[...shapes.keys()].join(', ')}`)
+    throw new Invalid(`${site.name} has ${others.join(', ')}, this kind of auxiliary has ${[...shapes.keys()].join(', ')}`)
   }
 }

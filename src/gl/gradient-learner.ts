@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
 import { InvalidAdapterError, InvalidTensorError, NonFiniteError, UnknownSiteError } from '../errors.js'
 import { allFinite } from '../tensor/finite.js'
-import type { AdapterTensors, FloatTensor, NamedTensors, SiteData, TensorData } from '../types.js'
+import type { AdapterTensors, FloatTensor, NamedTensors, SiteData, SitePair, TensorData } from '../types.js'
 import type { Auxiliary } from './auxiliary.js'
 import type { Optimizer } from './optimizer.js'
 import type { Schedule } from './schedule.js'
@@ -34,7 +34,7 @@ const SUM = 'sum.'
 
 /**
  * The trainer's side of Gradient Learning (arXiv 2404.13844, Algorithm 1): it trains auxiliaries from adaptation data
- * (x, ∇ĥ) alone.
+ * alone: from pairs (x, ∇ĥ), or from what the pairs do to factors.
  *
  * Within an interval w stands still, so the gradients of its batches are summed as they arrive and no data are kept:
  * memory does not depend on the interval, and the sum equals gradient accumulation.
@@ -70,7 +70,7 @@ export class GradientLearner {
    * Takes one site's share of a batch. Sites may come in any order and one at a time.
    *
    * @throws {UnknownSiteError} if there is no auxiliary for it, or it came already
-   * @throws {InvalidTensorError} if x and ∇ĥ do not have the site's shapes
+   * @throws {InvalidTensorError} if x and ∇ĥ do not have the site's shapes, or gradients those of the parameters
    * @throws {NonFiniteError} if a value is NaN or infinite
    */
   gather (site: string, data: SiteData): void {
@@ -78,12 +78,7 @@ export class GradientLearner {
     if (auxiliary === undefined || this.#arrived.has(site)) {
       throw new UnknownSiteError(`adaptation data of ${site} are not expected${auxiliary === undefined ? '' : ' twice'}; this job's sites: ${[...this.#auxiliaries.keys()].join(', ')}`)
     }
-    const { inFeatures, outFeatures } = auxiliary.site
-    checkSiteData(site, data, inFeatures, outFeatures)
-    const gradients = tf.tidy(() => Object.fromEntries(auxiliary.gradients(
-      tf.tensor2d(data.x.values, [data.x.values.length / inFeatures, inFeatures]),
-      tf.tensor2d(data.gradient.values, [data.gradient.values.length / outFeatures, outFeatures]))))
-    for (const [parameter, gradient] of Object.entries(gradients)) this.#arriving.set(`${site}.${parameter}`, gradient)
+    for (const [parameter, gradient] of gradientsOf(auxiliary, data)) this.#arriving.set(`${site}.${parameter}`, gradient)
     this.#arrived.add(site)
   }
 
@@ -209,13 +204,30 @@ async function globalNorm (tensors: readonly tf.Tensor[]): Promise<number> {
   return Math.sqrt(sum)
 }
 
-function checkSiteData (site: string, { x, gradient }: SiteData, inFeatures: number, outFeatures: number): void {
+function gradientsOf (auxiliary: Auxiliary, data: SiteData): Map<string, tf.Tensor> {
+  const { site: { name, inFeatures, outFeatures } } = auxiliary
+  if ('factors' in data) {
+    for (const [parameter, { values }] of data.factors) checkFinite(`${name}.${parameter}`, values)
+    return auxiliary.scaled(data.factors)
+  }
+  checkPair(name, data, inFeatures, outFeatures)
+  const { x, gradient } = data
+  return new Map(Object.entries(tf.tidy(() => Object.fromEntries(auxiliary.gradients(
+    tf.tensor2d(x.values, [x.values.length / inFeatures, inFeatures]),
+    tf.tensor2d(gradient.values, [gradient.values.length / outFeatures, outFeatures]))))))
+}
+
+function checkFinite (name: string, values: Float32Array): void {
+  if (!allFinite(values)) throw new NonFiniteError(`${name} holds values that are not finite`)
+}
+
+function checkPair (site: string, { x, gradient }: SitePair, inFeatures: number, outFeatures: number): void {
   const rows = (tensor: FloatTensor): number => tensor.shape.slice(0, -1).reduce((product, size) => product * size, 1)
   for (const [name, tensor, features] of [['x', x, inFeatures], ['gradient', gradient, outFeatures]] as const) {
     if (tensor.shape.length < 2 || tensor.shape.at(-1) !== features || tensor.values.length !== rows(tensor) * features) {
       throw new InvalidTensorError(`${site}: ${name} is [${tensor.shape.join(', ')}], it must be [tokens, ${features}]`)
     }
-    if (!allFinite(tensor.values)) throw new NonFiniteError(`${site}: ${name} holds values that are not finite`)
+    checkFinite(`${site}: ${name}`, tensor.values)
   }
   if (rows(x) === 0) throw new InvalidTensorError(`${site}: there is no token`)
   if (rows(x) !== rows(gradient)) throw new InvalidTensorError(`${site}: x has ${rows(x)} tokens, its gradient ${rows(gradient)}`)

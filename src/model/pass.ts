@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import type { Engine } from '../engine/engine.js'
 import type { Step, StepRun, TensorsByName } from '../engine/step.js'
 import { InvalidBatchError, MemoryLimitError, NonFiniteError, UnknownSiteError } from '../errors.js'
-import type { Batch, FloatTensor, NamedTensors, Site, SiteData, TensorData } from '../types.js'
+import type { Batch, FloatTensor, NamedTensors, Site, SitePair, TensorData } from '../types.js'
 import { joinBatches, type PassInputs, type PassShape, rowsOf, someRows } from './joined-batch.js'
 import { crossEntropy, IGNORED_LABEL } from './loss.js'
 import type { Network, NetworkInfo, Parameters, Tap, Tokens } from './network.js'
@@ -20,9 +20,21 @@ interface Beside {
   readonly apply: (site: Site, x: tf.Tensor2D, tensor: TensorsByName) => tf.Tensor2D | undefined
 }
 
+/** What is made of x and ∇ĥ of each row where they are. */
+interface Reduction {
+  /** What it works on, by names of its own. */
+  readonly inputs: NamedTensors
+  /** x `[rows·length, in]` and ∇ĥ `[rows·length, out]` → tensors `[rows, …]` by names of its own. Pure; the same shapes of inputs mean the same work. */
+  readonly apply: (site: Site, x: tf.Tensor2D, gradient: tf.Tensor2D, tensor: TensorsByName) => Readonly<Record<string, tf.Tensor>>
+}
+
 export interface PassOptions {
-  /** Where x and ∇ĥ are wanted; none for a forward pass alone. */
+  /** Where there is a backward pass to; none for a forward pass alone. */
   readonly sites: readonly Site[]
+  /** Whether x and ∇ĥ of the sites are wanted themselves. @default true */
+  readonly pairs?: boolean
+  /** Made for the rows as they are in the pass, as `beside` is. @default nothing is made of them */
+  readonly reduce?: (shape: PassShape) => Reduction
   /** θ + αΔW of merged sites, in the layout of `Network.siteWeight`. @default none */
   readonly merged?: ReadonlyMap<string, FloatTensor>
   /** Made for the rows as they are in the pass: of each batch in turn, and then those that fill it up. */
@@ -36,8 +48,10 @@ export interface PassResult {
   readonly loss: number
   /** Positions that count. */
   readonly tokens: number
-  /** x_m and ∇ĥ_m of every site asked for, by name. */
-  readonly data: ReadonlyMap<string, SiteData>
+  /** x_m and ∇ĥ_m of every site, by name, where they are wanted. */
+  readonly pairs: ReadonlyMap<string, SitePair>
+  /** What was made of them, `[rows, …]`, by the site's name and then its own. */
+  readonly reduced: ReadonlyMap<string, ReadonlyMap<string, FloatTensor>>
   /** `[rows, length, vocabulary]` */
   readonly logits?: FloatTensor
 }
@@ -54,7 +68,7 @@ export interface PassResult {
 export async function runPass (engine: Engine, network: Network, batches: readonly Batch[], options: PassOptions): Promise<PassResult[]> {
   for (const batch of batches) checkBatch(batch, network.info)
   const joined = joinBatches(batches, network.info.positions)
-  const { sites, logits = false } = options
+  const { sites, pairs = true, logits = false } = options
   const { length } = joined
   const results = await runRows(engine, network, joined, options)
   const losses = tensorNamed(results, 'losses').values // [rows]
@@ -62,9 +76,10 @@ export async function runPass (engine: Engine, network: Network, batches: readon
     const loss = losses.subarray(row, row + batch.rows).reduce((sum, own) => sum + own, 0)
     if (!Number.isFinite(loss)) throw new NonFiniteError(`the loss is ${loss}; the weights or the adapter hold values too large for float32`)
     const cut = (name: string): FloatTensor => rowsOf(tensorNamed(results, name), length, row, batch)
-    const data = new Map(sites.map(({ name }) => [name, { x: cut(`x.${name}`), gradient: cut(`grad.${name}`) }]))
+    const whole = new Map(pairs ? sites.map(({ name }) => [name, { x: cut(`x.${name}`), gradient: cut(`grad.${name}`) }]) : [])
+    const reduced = new Map(sites.map(({ name }) => [name, reducedRows(results, name, row, batch.rows)]))
     const shape = [batch.rows, batch.length, network.info.vocabSize]
-    return { loss, tokens, data, ...(logits ? { logits: { shape, values: cut('logits').values } } : {}) }
+    return { loss, tokens, pairs: whole, reduced, ...(logits ? { logits: { shape, values: cut('logits').values } } : {}) }
   })
 }
 
@@ -81,6 +96,19 @@ async function runRows (engine: Engine, network: Network, inputs: PassInputs, op
   }
 }
 
+/** What was made of x and ∇ĥ of one site and some rows. */
+function reducedRows (results: NamedTensors<Float32Array>, site: string, first: number, rows: number): Map<string, FloatTensor> {
+  const prefix = reducedPrefix(site)
+  return new Map([...results].filter(([name]) => name.startsWith(prefix)).map(([name, { shape: [all, ...rest], values }]) => {
+    const size = values.length / all
+    return [name.slice(prefix.length), { shape: [rows, ...rest], values: values.subarray(first * size, (first + rows) * size) }]
+  }))
+}
+
+function reducedPrefix (site: string): string {
+  return `reduced|${site}|`
+}
+
 /** Rows of one tensor below those of another. */
 function below (first: FloatTensor, second: FloatTensor): FloatTensor {
   const values = new Float32Array(first.values.length + second.values.length)
@@ -90,12 +118,13 @@ function below (first: FloatTensor, second: FloatTensor): FloatTensor {
 }
 
 function stepRun (network: Network, inputs: PassInputs, options: PassOptions): StepRun {
-  const { sites, merged = new Map<string, FloatTensor>(), logits = false } = options
+  const { sites, pairs = true, merged = new Map<string, FloatTensor>(), logits = false } = options
   const beside = options.beside?.(inputs)
+  const reduction = options.reduce?.(inputs)
   const { rows, length } = inputs
   return {
-    key: JSON.stringify([sites.map(({ name }) => name), logits, [...merged.keys()], beside?.key]),
-    step: passStep(network, { sites, logits, merged: new Set(merged.keys()), ...(beside && { beside }) }),
+    key: JSON.stringify([sites.map(({ name }) => name), pairs, logits, [...merged.keys()], beside?.key, reduction !== undefined]),
+    step: passStep(network, { sites, pairs, logits, merged: new Set(merged.keys()), ...(beside && { beside }), ...(reduction && { reduction }) }),
     inputs: new Map<string, TensorData>([
       ['input_ids', { shape: [rows, length], values: inputs.inputIds }],
       ['attention_mask', { shape: [rows, length], values: inputs.attentionMask }],
@@ -103,23 +132,26 @@ function stepRun (network: Network, inputs: PassInputs, options: PassOptions): S
       ['target_ids', { shape: [rows * length], values: inputs.targetIds }],
       ['target_weights', { shape: [rows * length], values: inputs.targetWeights }],
       ...prefixed('merged.', merged),
-      ...prefixed('beside.', beside?.inputs ?? new Map<string, TensorData>())
+      ...prefixed('beside.', beside?.inputs ?? new Map<string, TensorData>()),
+      ...prefixed('reduce.', reduction?.inputs ?? new Map<string, TensorData>())
     ])
   }
 }
 
 interface StepOptions {
   readonly sites: readonly Site[]
+  readonly pairs: boolean
   readonly logits: boolean
   readonly merged: ReadonlySet<string>
   readonly beside?: Beside
+  readonly reduction?: Reduction
 }
 
 /**
  * The pass as a function of tensors. A zero probe is added to the output of each site; the gradient of the loss with
  * respect to the probe is ∇ĥ_m, and no gradient of a weight is ever computed.
  */
-function passStep (network: Network, { sites, logits: wantsLogits, merged, beside }: StepOptions): Step {
+function passStep (network: Network, { sites, pairs, logits: wantsLogits, merged, beside, reduction }: StepOptions): Step {
   return tensor => {
     const inputIds = tensor<tf.Tensor2D>('input_ids')
     const tokens = { inputIds, attentionBias: attentionBias(tensor('attention_mask'), tensor('fill_bias')) }
@@ -129,6 +161,7 @@ function passStep (network: Network, { sites, logits: wantsLogits, merged, besid
     }
     const [rows, length] = inputIds.shape
     const outputs: Record<string, tf.Tensor> = {}
+    const inputsOf = new Map<string, tf.Tensor2D>() // x of each site
     const lossOf = (...probes: tf.Tensor[]): tf.Scalar => {
       const probeOf = new Map(sites.map(({ name }, i) => [name, probes[i] as tf.Tensor2D]))
       const tap: Tap = (site, x, output) => {
@@ -136,7 +169,7 @@ function passStep (network: Network, { sites, logits: wantsLogits, merged, besid
         const adapted = own === undefined ? output : tf.add<tf.Tensor2D>(output, own)
         const probe = probeOf.get(site.name)
         if (probe === undefined) return adapted
-        outputs[`x.${site.name}`] = tf.keep(tf.clone(x))
+        inputsOf.set(site.name, tf.keep(tf.clone(x)))
         return tf.add<tf.Tensor2D>(adapted, probe)
       }
       const logits = tf.reshape<tf.Rank.R2>(network.logits(parameters, tokens, tap), [-1, network.info.vocabSize]) // [tokens, vocabulary]
@@ -151,10 +184,18 @@ function passStep (network: Network, { sites, logits: wantsLogits, merged, besid
         return outputs
       }
       const { grads } = tf.valueAndGrads(lossOf)(sites.map(({ outFeatures }) => tf.zeros([rows * length, outFeatures])))
-      for (const [i, { name }] of sites.entries()) outputs[`grad.${name}`] = grads[i]
+      for (const [i, site] of sites.entries()) {
+        const { name } = site
+        const x = inputsOf.get(name)
+        if (x === undefined) throw new UnknownSiteError(`the network never came to ${name}`)
+        const reduced = reduction?.apply(site, x, grads[i] as tf.Tensor2D, <T extends tf.Tensor>(input: string) => tensor<T>(`reduce.${input}`))
+        for (const [own, made] of Object.entries(reduced ?? {})) outputs[reducedPrefix(name) + own] = made
+        if (pairs) Object.assign(outputs, { [`x.${name}`]: x, [`grad.${name}`]: grads[i] })
+      }
+      if (!pairs) tf.dispose([...inputsOf.values()])
       return outputs
     } catch (error) {
-      tf.dispose(outputs) // they are kept
+      tf.dispose([outputs, ...inputsOf.values()] as tf.TensorContainer) // they are kept
       throw error
     }
   }

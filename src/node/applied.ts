@@ -12,6 +12,8 @@ export interface Applied {
   readonly merged?: readonly Weighted[]
   /** Unmerged: runs beside θ. */
   readonly beside?: AdapterTensors
+  /** What the trainer fits, as it was when it asked; undefined where nothing of it is known. */
+  readonly own?: AdapterTensors
 }
 
 export const BASE_ALONE: Applied = { version: null }
@@ -19,15 +21,13 @@ export const BASE_ALONE: Applied = { version: null }
 /** What of a job's contributions a trainer's rows meet, by the job's mode. */
 export function appliedTo (peer: string, { mode }: Job, members: JobMembers): Applied {
   const { held } = members
-  if (mode === 'alone') {
-    const own = held.find(member => member.peer === peer)
-    return own === undefined ? BASE_ALONE : { version: own.id, beside: own.adapter }
-  }
+  const own = held.find(member => member.peer === peer)
+  if (mode === 'alone') return own === undefined ? BASE_ALONE : { version: own.id, beside: own.adapter, own: own.adapter }
   if (held.length === 0) return BASE_ALONE
   const version = members.stateId()
   return mode === 'joint'
     ? meanAt(version, members)
-    : { version, merged: held.map(({ tokens, adapter }) => ({ tokens, adapter })) }
+    : { version, merged: held.map(({ tokens, adapter }) => ({ tokens, adapter })), ...(own && { own: own.adapter }) }
 }
 
 /** The latest means of jobs: all of a job's rows meet one and the same. */
@@ -36,7 +36,8 @@ const means = new WeakMap<JobMembers, Applied>()
 function meanAt (version: string, members: JobMembers): Applied {
   const known = means.get(members)
   if (known?.version === version) return known
-  const made = { version, beside: meanOfParameters(members.held) }
+  const mean = meanOfParameters(members.held)
+  const made = { version, beside: mean, own: mean }
   means.set(members, made)
   return made
 }

@@ -1,32 +1,69 @@
 import { InvalidTensorError } from '../errors.js'
-import type { AdaptationData, FloatTensor, NamedTensors, Site, SiteData, WireDtype } from '../types.js'
+import type { AdaptationData, FloatTensor, NamedTensors, Site, SiteData, WireForm } from '../types.js'
 import { decodeSafetensors, encodeSafetensors, floatTensor } from './safetensors.js'
 
-const FILE_DTYPES = { f32: 'F32', bf16: 'BF16' } as const
+const FILE_DTYPES = { f32: 'F32', bf16: 'BF16', factors: 'F32' } as const
 
-/** x and ∇ĥ of each site by name: `x.<site>` and `grad.<site>`, as `colanet step` writes them. */
+/** What a message may have beside its values, in bytes: names and shapes. */
+const HEADER_BYTES = 1 << 16
+
+/**
+ * Tensors of each site by name: `x.<site>` and `grad.<site>` for x and ∇ĥ, as `colanet step` writes them;
+ * `grad.<site>.<parameter>` for factors' gradients.
+ */
 export function namedAdaptation (data: AdaptationData): NamedTensors<Float32Array> {
-  return new Map([...data].flatMap(([site, { x, gradient }]) => [[`x.${site}`, x], [`grad.${site}`, gradient]] as const))
+  return new Map([...data].flatMap(([site, own]) => 'factors' in own
+    ? [...own.factors].map(([parameter, tensor]) => [`grad.${site}.${parameter}`, tensor] as const)
+    : [[`x.${site}`, own.x], [`grad.${site}`, own.gradient]] as const))
+}
+
+/** All tensors of one site. */
+export function tensorsOf (data: SiteData): FloatTensor[] {
+  return 'factors' in data ? [...data.factors.values()] : [data.x, data.gradient]
 }
 
 /** Adaptation data of some sites as one message: safetensors, floats as `wire` says. */
-export function encodeAdaptation (data: AdaptationData, wire: WireDtype, allocate?: (bytes: number) => Uint8Array): Uint8Array {
+export function encodeAdaptation (data: AdaptationData, wire: WireForm, allocate?: (bytes: number) => Uint8Array): Uint8Array {
   return encodeSafetensors(namedAdaptation(data), { dtype: FILE_DTYPES[wire], ...(allocate && { allocate }) })
 }
 
+/** What a message about some sites holds: the shapes of its tensors, and how each site's data are found in it. */
+export interface MessageLayout {
+  readonly shapes: ReadonlyMap<string, readonly number[]>
+  readonly read: (tensor: (name: string) => FloatTensor) => AdaptationData
+}
+
+/** @param tokens in the batch, padding included */
+export function pairLayout (sites: readonly Site[], tokens: number): MessageLayout {
+  return {
+    shapes: new Map(sites.flatMap(({ name, inFeatures, outFeatures }) => [[`x.${name}`, [tokens, inFeatures]], [`grad.${name}`, [tokens, outFeatures]]])),
+    read: tensor => new Map<string, SiteData>(sites.map(({ name }) => [name, { x: tensor(`x.${name}`), gradient: tensor(`grad.${name}`) }]))
+  }
+}
+
+/** @param parameters of each site, with their shapes */
+export function factorLayout (parameters: ReadonlyMap<string, ReadonlyMap<string, readonly number[]>>): MessageLayout {
+  return {
+    shapes: new Map([...parameters].flatMap(([site, shapes]) => [...shapes].map(([parameter, shape]) => [`grad.${site}.${parameter}`, shape] as const))),
+    read: tensor => new Map<string, SiteData>([...parameters].map(([site, shapes]) =>
+      [site, { factors: new Map([...shapes.keys()].map(parameter => [parameter, tensor(`grad.${site}.${parameter}`)])) }]))
+  }
+}
+
+/** The most that a message may have, in bytes. */
+export function mostBytes ({ shapes }: MessageLayout): number {
+  return [...shapes.values()].reduce((sum, shape) => sum + 4 * shape.reduce((product, size) => product * size, 1), HEADER_BYTES)
+}
+
 /**
- * The adaptation data that a message holds: exactly those of the sites.
+ * The adaptation data that a message holds.
  *
- * @param tokens in the batch, padding included
- * @throws {InvalidTensorError} if the bytes are anything else, or a tensor has not `tokens` rows of the site's features
+ * @throws {InvalidTensorError} if the bytes are anything but the tensors of the layout, in their shapes
  */
-export function decodeAdaptation (bytes: Uint8Array, sites: readonly Site[], tokens: number): AdaptationData {
+export function decodeAdaptation (bytes: Uint8Array, { shapes, read }: MessageLayout): AdaptationData {
   const { tensors } = decodeSafetensors(bytes)
-  if (tensors.size !== 2 * sites.length) throw new InvalidTensorError(`${tensors.size} tensors; ${sites.length} sites have ${2 * sites.length}`)
-  return new Map<string, SiteData>(sites.map(({ name, inFeatures, outFeatures }) => [name, {
-    x: tensorOf(tensors, `x.${name}`, [tokens, inFeatures]),
-    gradient: tensorOf(tensors, `grad.${name}`, [tokens, outFeatures])
-  }]))
+  if (tensors.size !== shapes.size) throw new InvalidTensorError(`${tensors.size} tensors, there should be ${shapes.size}`)
+  return read(name => tensorOf(tensors, name, shapes.get(name) ?? []))
 }
 
 function tensorOf (tensors: NamedTensors, name: string, shape: readonly number[]): FloatTensor {

@@ -1,4 +1,4 @@
-import type { AdapterTensors, AuxiliarySpec, FloatTensor, Site, SiteData } from '../../src/types.js'
+import type { AdapterTensors, AuxiliarySpec, FloatTensor, Site, SitePair } from '../../src/types.js'
 import { contribution } from '../merge/random.js'
 
 export const SITES: readonly Site[] = [
@@ -18,7 +18,7 @@ export function randomAdapter (spec: AuxiliarySpec, sites: readonly Site[], rand
 }
 
 /** Adaptation data of some tokens for each site. */
-export function randomData (sites: readonly Site[], tokens: number, random: () => number): Map<string, SiteData> {
+export function randomData (sites: readonly Site[], tokens: number, random: () => number): Map<string, SitePair> {
   return new Map(sites.map(({ name, inFeatures, outFeatures }) =>
     [name, { x: uniform([tokens, inFeatures], random), gradient: uniform([tokens, outFeatures], random) }]))
 }

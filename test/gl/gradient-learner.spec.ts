@@ -5,11 +5,12 @@ import { Auxiliary } from '../../src/gl/auxiliary.js'
 import { GradientLearner, type GradientLearnerInit } from '../../src/gl/gradient-learner.js'
 import { Optimizer, type OptimizerKind, OPTIMIZERS } from '../../src/gl/optimizer.js'
 import { decodeSafetensors, encodeSafetensors } from '../../src/tensor/safetensors.js'
-import type { AdaptationData, AdapterTensors, AuxiliarySpec, FloatTensor, SiteData } from '../../src/types.js'
+import type { AdaptationData, AdapterTensors, AuxiliarySpec, FloatTensor, SiteData, SiteFactors, SitePair } from '../../src/types.js'
 import { rejection } from '../data/folder.js'
 import { seeded } from '../merge/random.js'
 import { relativeError } from '../support/compare.js'
 import { randomAdapter, randomData, SITES, uniform } from './adaptation.js'
+import { differentiatedFactors } from './differentiated-factors.js'
 
 const SPECS: readonly AuxiliarySpec[] = [{ kind: 'low-rank', rank: 2, alpha: 4 }, { kind: 'linear', rank: 1, alpha: 2 }]
 const SPEC = SPECS[0]
@@ -31,8 +32,10 @@ function learnerOf ({ spec = SPEC, optimizer = 'sgd', adapter = randomAdapter(sp
   })
 }
 
+type PairedData = ReadonlyMap<string, SitePair>
+
 /** Batches of adaptation data that their number decides. */
-function batches (count: number, tokens = 4): AdaptationData[] {
+function batches (count: number, tokens = 4): PairedData[] {
   return Array.from({ length: count }, (_, i) => randomData(SITES, tokens, seeded(100 + i)))
 }
 
@@ -64,7 +67,7 @@ const differences = (a: AdapterTensors, b: AdapterTensors): number[] => {
 }
 
 /** Some batches as one: all their tokens, one after the other. */
-function together (data: readonly AdaptationData[]): AdaptationData {
+function together (data: readonly PairedData[]): PairedData {
   const concat = (tensors: readonly FloatTensor[]): FloatTensor => ({
     shape: [tensors.reduce((sum, { shape }) => sum + shape[0], 0), tensors[0].shape[1]],
     values: Float32Array.from(tensors.flatMap(({ values }) => [...values]))
@@ -75,7 +78,12 @@ function together (data: readonly AdaptationData[]): AdaptationData {
   }))
 }
 
-function change (data: SiteData, which: keyof SiteData, tensor: Partial<FloatTensor>): SiteData {
+/** What pairs do to the factors of the adapter. */
+function factorsOf (adapter: AdapterTensors, data: PairedData): Map<string, SiteFactors> {
+  return new Map(SITES.map(site => [site.name, differentiatedFactors(SPEC, site, adapter.get(site.name)!, data.get(site.name)!)]))
+}
+
+function change (data: SitePair, which: keyof SitePair, tensor: Partial<FloatTensor>): SitePair {
   return { ...data, [which]: { ...data[which], ...tensor } }
 }
 
@@ -242,6 +250,17 @@ describe('gl: the learner', () => {
     expect(relativeError(clipped.move, free.move.map(value => value / 4))).to.be.below(1e-5)
   })
 
+  it('learns from what pairs do to factors what it learns from the pairs', async () => {
+    const [learner, other] = [learnerOf({ interval: 2 }), learnerOf({ interval: 2 })]
+    for (const batch of batches(4)) {
+      await train(learner, [batch])
+      await train(other, [factorsOf(await other.adapter(), batch)])
+    }
+    expect(relativeError(flat(await other.adapter()), flat(await learner.adapter()))).to.be.below(1e-6)
+    learner.dispose()
+    other.dispose()
+  })
+
   describe('refuses, and stays exactly as it was', () => {
     /** A learner in mid-interval, to which something is done that must change nothing, beside its twin to which nothing is done. */
     async function expectUnchanged (disturb: (learner: GradientLearner) => Promise<void> | void): Promise<void> {
@@ -289,6 +308,19 @@ describe('gl: the learner', () => {
         })
       })
     }
+
+    it('gradients of factors that are not finite, or not of the parameters', async () => {
+      await expectUnchanged(async learner => {
+        const { factors } = factorsOf(await learner.adapter(), batches(1)[0]).get(FIRST.name)!
+        for (const [name, { shape, values }] of factors) {
+          const changed = (tensor: Partial<FloatTensor>): SiteFactors => ({ factors: new Map([...factors, [name, { shape, values, ...tensor }]]) })
+          for (const value of [NaN, Infinity, -Infinity]) expectRefused(learner, FIRST.name, changed({ values: values.with(-1, value) }), 'NonFiniteError', `${name}: ${value}`)
+          expectRefused(learner, FIRST.name, changed({ shape: shape.toReversed() }), 'InvalidTensorError', `${name} transposed`)
+          expectRefused(learner, FIRST.name, { factors: new Map([...factors].filter(([other]) => other !== name)) }, 'InvalidTensorError', `without ${name}`)
+          expectRefused(learner, FIRST.name, { factors: new Map([...factors, ['weight', { shape, values }]]) }, 'InvalidTensorError', 'one more')
+        }
+      })
+    })
 
     it('one token without its axis', async () => {
       const one = randomData(SITES, 1, seeded(1)).get(FIRST.name)!

@@ -16,8 +16,9 @@ import { type TrainContext, trainInMesh, trainLocally, type TrainReport } from '
 import { type ContributionRecord, type RecordFields, signRecord } from '../../src/protocols/contribution/index.js'
 import type { StepReply } from '../../src/protocols/step/index.js'
 import type { AdaptationMessage } from '../../src/protocols/topic/index.js'
+import { tensorsOf } from '../../src/tensor/adaptation.js'
 import { manifestOf } from '../../src/tensor/chunks.js'
-import type { AdapterTensors, AdaptationData, FloatTensor, Mode, SiteData } from '../../src/types.js'
+import type { AdapterTensors, AdaptationData, FloatTensor, Mode, SiteData, WireForm } from '../../src/types.js'
 import { randomAdapter } from '../gl/adaptation.js'
 import { seeded } from '../merge/random.js'
 import { soon } from '../protocols/nodes.js'
@@ -35,6 +36,12 @@ const FROM = 3
 const PATIENCE = 15
 const SHORT_PATIENCE = 1
 
+/** How to train; alone, and with factors' gradients on the wire, unless told otherwise. */
+interface Way {
+  readonly mode?: Mode
+  readonly wire?: WireForm
+}
+
 interface Run {
   readonly ended: Promise<TrainReport>
   /** What the trainer has said so far. */
@@ -44,14 +51,16 @@ interface Run {
 describe('a trainer that meets a host that lies', function () {
   this.timeout(60_000)
   const nodes = new Nodes(MODEL)
-  const references = new Map<Mode, TrainReport>()
+  /** Undisturbed, by mode and wire form. */
+  const references = new Map<string, TrainReport>()
   let models: ModelThread[]
 
   before(async () => {
     await startBackend()
     models = await Promise.all([1, 2].map(async () => await ModelThread.open({ folder: MODEL, log: () => {} })))
-    for (const mode of ['alone', 'collaboration', 'joint'] as const) {
-      references.set(mode, await trainLocally(optionsOf(mode), contextOf(await nodes.folder(), [])))
+    for (const way of [{}, { wire: 'f32' }, { mode: 'collaboration' }, { mode: 'joint' }] as const) {
+      const report = await trainLocally(optionsOf(way), contextOf(await nodes.folder(), []))
+      references.set(`${report.mode}/${report.wire}`, report)
     }
     await nodes.stop()
   })
@@ -60,30 +69,30 @@ describe('a trainer that meets a host that lies', function () {
     await nodes.stop()
   })
 
-  function run (trainer: ColaNode, mode: Mode = 'alone', patience = PATIENCE): Run {
+  function run (trainer: ColaNode, way: Way = {}, patience = PATIENCE): Run {
     const lines: string[] = []
-    return { ended: trainInMesh(trainer, optionsOf(mode, patience), contextOf(trainer.folder, lines)), lines }
+    return { ended: trainInMesh(trainer, optionsOf(way, patience), contextOf(trainer.folder, lines)), lines }
   }
 
   /** Trains where both are on offer when the liar first lies, and the liar was there first. */
-  async function runBeside (lies: Lies, mode: Mode = 'alone'): Promise<Run & { readonly liar: ColaNode, readonly honest: ColaNode }> {
+  async function runBeside (lies: Lies, way: Way): Promise<Run & { readonly liar: ColaNode, readonly honest: ColaNode }> {
     const trainer = await nodes.add()
     const honest = await nodes.honest(models[0])
     const liar = await nodes.liar(models[1], lies, { from: FROM, before: async () => { await hear(trainer, honest) } })
     await hear(trainer, liar)
-    return { ...run(trainer, mode), liar, honest }
+    return { ...run(trainer, way), liar, honest }
   }
 
   /** Trains where the liar is the only host. */
-  async function runWith (lies: Lies, mode: Mode = 'alone'): Promise<Run & { readonly trainer: ColaNode, readonly liar: ColaNode }> {
+  async function runWith (lies: Lies, way: Way = {}): Promise<Run & { readonly trainer: ColaNode, readonly liar: ColaNode }> {
     const trainer = await nodes.add()
     const liar = await nodes.liar(models[1], lies, { from: FROM })
     await hear(trainer, liar)
-    return { ...run(trainer, mode, SHORT_PATIENCE), trainer, liar }
+    return { ...run(trainer, way, SHORT_PATIENCE), trainer, liar }
   }
 
-  function expectUndisturbed ({ losses, deltaHash, tokens, members }: TrainReport, mode: Mode = 'alone'): void {
-    const reference = references.get(mode)!
+  function expectUndisturbed ({ mode, wire, losses, deltaHash, tokens, members }: TrainReport): void {
+    const reference = references.get(`${mode}/${wire}`)!
     expect(losses).to.have.lengthOf(STEPS)
     expect({ losses, deltaHash, tokens }).to.deep.equal({ losses: reference.losses, deltaHash: reference.deltaHash, tokens: reference.tokens })
     expect(members).to.have.lengthOf(1)
@@ -102,17 +111,17 @@ describe('a trainer that meets a host that lies', function () {
     ['closes the connection instead of answering', '\\w+', { closes: 'connection' }],
     ['answers and is gone, without the data', '\\w+', { closes: 'connection afterwards' }],
 
-    ['sends x that holds NaN', 'NonFiniteError', { data: everySite(({ x, gradient }) => ({ x: withLast(x, NaN), gradient })) }],
-    ['sends a gradient that is infinite', 'NonFiniteError', { data: everySite(({ x, gradient }) => ({ x, gradient: withLast(gradient, -Infinity) })) }],
+    ['sends values that are NaN', 'NonFiniteError', { data: everySite((first, second) => [withLast(first, NaN), second]) }],
+    ['sends values that are infinite', 'NonFiniteError', { data: everySite((first, second) => [first, withLast(second, -Infinity)]) }],
 
     ['sends chunks with another hash', 'BlobUnavailableError', { chunk: chunk => ({ chunk: chunk.map(byte => byte ^ 1) }) }],
     ['sends chunks that are too short', 'BlobUnavailableError', { chunk: chunk => ({ chunk: chunk.subarray(1) }) }],
     ['sends chunks that are too long', 'BlobUnavailableError', { chunk: chunk => ({ chunk: Buffer.concat([chunk, Buffer.of(0)]) }) }],
     ['does not give what it announces', 'BlobUnavailableError', { chunk: () => ({ refused: 'not today' }) }],
 
-    ['sends a token too few', 'InvalidTensorError', { data: everySite(({ x, gradient }) => ({ x: withoutLastRow(x), gradient: withoutLastRow(gradient) })) }],
-    ['sends the gradient for x', 'InvalidTensorError', { data: everySite(({ gradient }) => ({ x: gradient, gradient })) }],
-    ['sends gradients transposed', 'InvalidTensorError', { data: everySite(({ x, gradient }) => ({ x, gradient: { ...gradient, shape: gradient.shape.toReversed() } })) }],
+    ['sends a row too few', 'InvalidTensorError', { data: everySite((first, second) => [withoutLastRow(first), withoutLastRow(second)]) }],
+    ['sends one tensor for the other', 'InvalidTensorError', { data: everySite((_, second) => [second, second]) }],
+    ['sends a tensor transposed', 'InvalidTensorError', { data: everySite((first, second) => [first, { ...second, shape: second.shape.toReversed() }]) }],
     ['leaves a site out', 'InvalidTensorError', { data: data => new Map([...data].slice(1)) }],
     ['sends a site too many', 'InvalidTensorError', { data: data => new Map([...data, ['wte', [...data.values()][0]]]) }],
     ['sends noise', 'InvalidTensorError', { bytes: bytes => randomBytes(bytes.byteLength) }],
@@ -126,23 +135,24 @@ describe('a trainer that meets a host that lies', function () {
   ]
 
   for (const [what, refusal, lie, modes = ['alone'] as const] of lies) {
-    for (const mode of modes) {
-      it(`goes on at the honest host beside one that ${what}, as if nothing had been${mode === 'alone' ? '' : `: ${mode}`}`, async () => {
-        const { ended, lines, liar, honest } = await runBeside(lie, mode)
-        expectUndisturbed(await ended, mode)
+    const ways: readonly Way[] = lie.data === undefined ? modes.map(mode => ({ mode })) : [{ wire: 'factors' }, { wire: 'f32' }]
+    for (const way of ways) {
+      it(`goes on at the honest host beside one that ${what}, as if nothing had been, ${JSON.stringify(way)}`, async () => {
+        const { ended, lines, liar, honest } = await runBeside(lie, way)
+        expectUndisturbed(await ended)
         expect(lines.join('\n')).to.match(new RegExp(`host ${idOf(liar)}: ${refusal}: .*; looking for another one\nusing host ${idOf(honest)}`))
       })
     }
   }
 
   it('refuses a gradient whose square is infinite; the same command goes on at an honest host, from where it was', async () => {
-    const { ended, ...both } = await runWith({ data: everySite(({ x, gradient }) => ({ x, gradient: withLast(gradient, 3e38) })) })
+    const { ended, ...both } = await runWith({ data: everySite((first, second) => [first, withLast(second, 3e38)]) })
     expect((await failureOf(ended)).name).to.equal('NonFiniteError')
     await expectResumes(both)
   })
 
   describe('and no other, ends with the name of what is wrong,', () => {
-    const some = ['serves another model', 'serves sites of other sizes', 'tells a loss of NaN', 'sends x that holds NaN', 'sends chunks with another hash']
+    const some = ['serves another model', 'serves sites of other sizes', 'tells a loss of NaN', 'sends values that are NaN', 'sends chunks with another hash']
     const alone: typeof lies = [
       ...lies.filter(([what]) => some.includes(what)),
       ['has always just forgotten the job', 'UnknownJobError', { reply: () => { throw new UnknownJobError('which job?') } }]
@@ -157,8 +167,8 @@ describe('a trainer that meets a host that lies', function () {
   })
 
   it('does not count members that did not sign, of which the host tells at the beginning', async () => {
-    const { ended, lines } = await runWith({ records: async (job, liar) => [await countable(job, liar)] }, 'collaboration')
-    expectUndisturbed(await ended, 'collaboration')
+    const { ended, lines } = await runWith({ records: async (job, liar) => [await countable(job, liar)] }, { mode: 'collaboration' })
+    expectUndisturbed(await ended)
     expect(lines.join()).to.not.include('looking for another one')
   })
 
@@ -168,8 +178,8 @@ describe('a trainer that meets a host that lies', function () {
         if (reply.members.length === 1) await liar.jobs.get(job)!.topic!.publish({ type: 'contribution', record: await countable(job, liar) }, { to: trainer, signal: soon() })
         return reply
       }
-    }, 'collaboration')
-    expectUndisturbed(await ended, 'collaboration')
+    }, { mode: 'collaboration' })
+    expectUndisturbed(await ended)
     expect(lines.join()).to.not.include('looking for another one')
   })
 
@@ -224,8 +234,8 @@ describe('a trainer that meets a host that lies', function () {
   }
 })
 
-function optionsOf (mode: Mode, patience = PATIENCE): ReturnType<typeof parseTrainOptions> {
-  return parseTrainOptions({ model: MODEL, batch: join(MODEL, 'batch.safetensors'), mode, patience, steps: STEPS, interval: 2, rank: 2, lr: 0.01, schedule: 'constant', seed: 5 })
+function optionsOf (way: Way, patience = PATIENCE): ReturnType<typeof parseTrainOptions> {
+  return parseTrainOptions({ model: MODEL, batch: join(MODEL, 'batch.safetensors'), wire: 'factors', ...way, patience, steps: STEPS, interval: 2, rank: 2, lr: 0.01, schedule: 'constant', seed: 5 })
 }
 
 function contextOf (folder: string, lines: string[]): TrainContext {
@@ -236,8 +246,12 @@ function idOf ({ mesh }: ColaNode): string {
   return mesh.peerId.toString()
 }
 
-function everySite (lie: (data: SiteData) => SiteData): (data: AdaptationData) => AdaptationData {
-  return data => new Map([...data].map(([site, own]) => [site, lie(own)]))
+/** Of x and ∇ĥ, or of the gradients of A and B. */
+function everySite (lie: (first: FloatTensor, second: FloatTensor) => readonly [FloatTensor, FloatTensor]): (data: AdaptationData) => AdaptationData {
+  return data => new Map<string, SiteData>([...data].map(([site, own]) => {
+    const [first, second] = lie(...tensorsOf(own) as [FloatTensor, FloatTensor])
+    return [site, 'factors' in own ? { factors: new Map([...own.factors.keys()].map((name, i) => [name, [first, second][i]])) } : { x: first, gradient: second }]
+  }))
 }
 
 function withoutLastRow ({ shape: [rows, features], values }: FloatTensor): FloatTensor {

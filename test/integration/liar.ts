@@ -110,7 +110,7 @@ async function serveLies (node: ColaNode, host: Host, lies: Lies, from: number, 
         return lies.opened(opened)
       },
       step: async (peer, request, signal) => {
-        const { reply, data } = await host.step(peer, request, null, signal)
+        const { reply, data } = await host.step(peer, request, 'tensors', signal)
         if (request.step >= from) {
           await before()
           state.lying = true

@@ -33,16 +33,17 @@ describe('twenty steps through the mesh, host and trainer in two processes', fun
 
   after(async () => { await scene.close() })
 
-  for (const kind of ['low-rank', 'linear'] as const) {
+  for (const [kind, wire] of [['low-rank', 'auto'], ['low-rank', 'f32'], ['linear', 'auto']] as const) {
     for (const interval of [1, 4]) {
       for (const alpha of [1, 2]) {
-        it(`give the losses of back-propagation: ${kind}, interval ${interval}, α = ${alpha}`, async () => {
+        it(`give the losses of back-propagation: ${kind}, wire ${wire}, interval ${interval}, α = ${alpha}`, async () => {
           const auxiliary: AuxiliarySpec = { kind, rank: 4, alpha: 4 * alpha }
           const expected = await trainByBackPropagation(batches, { model: MODEL, auxiliary, interval, rate: RATE, seed: SEED })
-          const { losses } = await reportOf(scene.train('trainer', '--model', MODEL, '--data', data, '--batch-size', '2', '--length', '12',
+          const { losses, wire: form } = await reportOf(scene.train('trainer', '--model', MODEL, '--data', data, '--batch-size', '2', '--length', '12',
             '--steps', String(STEPS), '--aux', kind, '--rank', '4', '--alpha', String(4 * alpha), '--interval', String(interval),
             '--optimizer', 'sgd', '--lr', String(RATE), '--weight-decay', '0', '--schedule', 'constant', '--seed', String(SEED),
-            '--job', `${kind}-${interval}-${alpha}`))
+            '--job', `${kind}-${interval}-${alpha}-${wire}`, '--wire', wire))
+          expect(form).to.equal(kind === 'low-rank' && wire === 'auto' ? 'factors' : 'f32')
           expect(losses).to.have.lengthOf(STEPS)
           for (const [step, loss] of losses.entries()) {
             expect(Math.abs(loss - expected[step]) / expected[step], `step ${step}`).to.be.below(1e-4)

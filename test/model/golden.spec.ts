@@ -25,8 +25,8 @@ describe('GPT-2 against PyTorch', () => {
         expect(tf.memory().numTensors).to.equal(before)
         expect(relativeError([result.loss], floatTensor(golden, 'loss').values)).to.be.below(1e-5)
         expect(relativeError(result.logits!.values, floatTensor(golden, 'logits').values)).to.be.below(1e-5)
-        expect([...result.data.keys()]).to.deep.equal(model.info.sites.map(site => site.name))
-        for (const [site, { x, gradient }] of result.data) {
+        expect([...result.pairs.keys()]).to.deep.equal(model.info.sites.map(site => site.name))
+        for (const [site, { x, gradient }] of result.pairs) {
           expect(relativeError(x.values, floatTensor(golden, `x.${site}`).values), `x.${site}`).to.be.below(1e-5)
           expect(relativeError(gradient.values, floatTensor(golden, `grad.${site}`).values), `grad.${site}`).to.be.below(1e-4)
         }

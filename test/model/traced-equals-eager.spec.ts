@@ -2,13 +2,14 @@ import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { expect } from 'chai'
 import { type Backend, startBackend } from '../../src/engine/backend.js'
+import { hasFactors } from '../../src/gl/factor-gradients.js'
 import { ACTIVATIONS } from '../../src/model/layers.js'
-import type { PassResult } from '../../src/model/pass.js'
-import type { LentPass } from '../../src/node/host/lent-model.js'
+import type { LentPass, LentResult } from '../../src/node/host/lent-model.js'
 import { LocalModel } from '../../src/node/host/local-model.js'
 import { AUXILIARY_KINDS, type AuxiliarySpec } from '../../src/types.js'
 import { contribution, seeded, shuffled } from '../merge/random.js'
 import { randomAdapter } from '../gl/adaptation.js'
+import { expectAdaptation } from '../gl/expect-adaptation.js'
 import { relativeError } from '../support/compare.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 import { randomBatch, type SmallConfig, writeModel } from './random-model.js'
@@ -47,10 +48,13 @@ function randomPass (model: LocalModel, number: number, random: () => number): L
   const way = WAYS[Math.floor(number / AUXILIARY_KINDS.length) % WAYS.length]
   const some = shuffled(sites, random).slice(0, 1 + Math.floor(random() * sites.length))
   const parts = Array.from({ length: 1 + Math.floor(random() * 3) }, (_, k) => {
-    const own = specOf(number + k)
+    const spec = specOf(number + k)
+    const own = { spec, adapter: randomAdapter(spec, some, random) }
+    const factors = hasFactors(spec) && random() < 0.5
     return {
       batch: randomBatch(1 + Math.floor(random() * 4), 2 + Math.floor(random() * (positions - 1)), vocabSize, random),
-      beside: 'beside' in way && k < 2 ? { spec: own, adapter: randomAdapter(own, some, random) } : null
+      beside: 'beside' in way && k < 2 ? own : null,
+      ...(factors ? { wire: 'factors', fitted: own } as const : {})
     }
   })
   return {
@@ -60,18 +64,12 @@ function randomPass (model: LocalModel, number: number, random: () => number): L
   }
 }
 
-function expectSame (actual: PassResult, expected: PassResult, sites: readonly string[]): void {
+function expectSame (actual: LentResult, expected: LentResult, sites: readonly string[]): void {
   expect(actual.loss).to.be.above(0)
   expect(relativeError([actual.loss], [expected.loss]), 'loss').to.be.below(TOLERANCE.loss)
   expect(actual.tokens).to.equal(expected.tokens)
   expect([...actual.data.keys()]).to.deep.equal(sites)
-  for (const [site, { x, gradient }] of expected.data) {
-    const own = actual.data.get(site)!
-    expect(own.x.shape).to.deep.equal(x.shape)
-    expect(own.gradient.shape).to.deep.equal(gradient.shape)
-    expect(relativeError(own.x.values, x.values), `x of ${site}`).to.be.below(TOLERANCE.tensors)
-    expect(relativeError(own.gradient.values, gradient.values), `gradient of ${site}`).to.be.below(TOLERANCE.tensors)
-  }
+  expectAdaptation(actual.data, expected.data, TOLERANCE.tensors)
 }
 
 describe(`compiled passes on ${DEVICE}`, () => {

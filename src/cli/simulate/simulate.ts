@@ -2,7 +2,8 @@ import { join, relative } from 'node:path'
 import { BACKENDS } from '../../engine/backend.js'
 import { replaceFile } from '../../files.js'
 import { OPTIMIZERS } from '../../gl/optimizer.js'
-import { AUXILIARY_KINDS, MODES, WIRE_DTYPES } from '../../types.js'
+import { WIRE_OPTIONS } from '../../node/trainer/wire-form.js'
+import { AUXILIARY_KINDS, MODES } from '../../types.js'
 import { defineCommand } from '../command.js'
 import { EMBEDDED_MODEL, PACKAGE_ROOT } from '../package-root.js'
 import { findProblems, WrongResultError } from './check.js'
@@ -33,7 +34,7 @@ export const simulate = defineCommand({
     optimizer: { type: 'choice', choices: OPTIMIZERS, default: 'adamw', describe: 'what moves the auxiliaries' },
     interval: { type: 'integer', min: 1, default: 1, describe: 'batches that are gathered before a fit' },
     seed: { type: 'integer', min: 0, max: 2 ** 32 - 1, default: 0, describe: 'decides all that is random' },
-    wire: { type: 'choice', choices: WIRE_DTYPES, default: 'f32', describe: 'floats on the wire' },
+    wire: { type: 'choice', choices: WIRE_OPTIONS, default: 'auto', describe: 'what a host sends, see train' },
     backend: { type: 'choice', choices: ['auto', ...BACKENDS], default: 'auto', describe: 'what computes' },
     out: { type: 'string', describe: 'folder of the run (default: runs/ and the time)' }
   },

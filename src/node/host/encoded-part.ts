@@ -1,7 +1,7 @@
 import { InvalidTensorError } from '../../errors.js'
-import { encodeAdaptation } from '../../tensor/adaptation.js'
+import { encodeAdaptation, tensorsOf } from '../../tensor/adaptation.js'
 import { type Manifest, manifestOf, MAX_BLOB_BYTES } from '../../tensor/chunks.js'
-import type { AdaptationData, SiteData, WireDtype } from '../../types.js'
+import type { AdaptationData, SiteData, WireForm } from '../../types.js'
 
 /** Adaptation data of neighbouring sites as they cross the wire. */
 export interface EncodedPart {
@@ -16,7 +16,7 @@ export interface EncodedPart {
 /** In the order of the sites. */
 export type EncodedParts = Iterable<EncodedPart> | AsyncIterable<EncodedPart>
 
-/** Neighbouring sites are joined up to so many bytes of x and ∇ĥ in float32. */
+/** Neighbouring sites are joined up to so many bytes in float32. */
 const PART_BYTES = 8 << 20
 
 /**
@@ -24,15 +24,15 @@ const PART_BYTES = 8 << 20
  *
  * @throws {InvalidTensorError} at once, if a site has more than a blob may hold
  */
-export function encodeParts (data: AdaptationData, wire: WireDtype, allocate?: (bytes: number) => Uint8Array): Iterable<EncodedPart> {
+export function encodeParts (data: AdaptationData, wire: WireForm, allocate?: (bytes: number) => Uint8Array): Iterable<EncodedPart> {
   for (const [site, own] of data) {
-    const size = sizeOf(own) * (wire === 'f32' ? 1 : 0.5)
-    if (size > MAX_BLOB_BYTES) throw new InvalidTensorError(`x and ∇ĥ of ${site} have ${size} bytes, at most ${MAX_BLOB_BYTES} can be sent; use fewer tokens`)
+    const size = sizeOf(own) * (wire === 'bf16' ? 0.5 : 1)
+    if (size > MAX_BLOB_BYTES) throw new InvalidTensorError(`adaptation data of ${site} have ${size} bytes, at most ${MAX_BLOB_BYTES} can be sent; use fewer tokens`)
   }
   return encoded(groups(data), wire, allocate)
 }
 
-function * encoded (parts: ReadonlyArray<Map<string, SiteData>>, wire: WireDtype, allocate?: (bytes: number) => Uint8Array): Generator<EncodedPart> {
+function * encoded (parts: ReadonlyArray<Map<string, SiteData>>, wire: WireForm, allocate?: (bytes: number) => Uint8Array): Generator<EncodedPart> {
   for (const group of parts) {
     const bytes = encodeAdaptation(group, wire, allocate)
     yield { sites: [...group.keys()], bytes, manifest: manifestOf(bytes) }
@@ -55,6 +55,6 @@ function groups (data: AdaptationData): Array<Map<string, SiteData>> {
 }
 
 /** In float32. */
-function sizeOf ({ x, gradient }: SiteData): number {
-  return x.values.byteLength + gradient.values.byteLength
+function sizeOf (own: SiteData): number {
+  return tensorsOf(own).reduce((sum, { values }) => sum + values.byteLength, 0)
 }

@@ -1,11 +1,12 @@
 import type { PeerId } from '@libp2p/interface'
 import { InvalidBatchError, InvalidOptionError, ModelMismatchError, ProtocolError, UnknownJobError, UnknownSiteError } from '../../errors.js'
+import { hasFactors } from '../../gl/factor-gradients.js'
 import type { Job } from '../../job.js'
 import { checkBatch } from '../../model/pass.js'
 import { verifyRecord } from '../../protocols/contribution/index.js'
 import type { OpenReply, StepReply, StepRequest } from '../../protocols/step/index.js'
-import type { AdaptationData, Site, WireDtype } from '../../types.js'
-import { appliedTo, BASE_ALONE } from '../applied.js'
+import type { AdaptationData, Site } from '../../types.js'
+import { type Applied, appliedTo, BASE_ALONE } from '../applied.js'
 import type { Jobs, JoinedJob } from '../jobs.js'
 import type { EncodedParts } from './encoded-part.js'
 import type { LentModel } from './lent-model.js'
@@ -30,7 +31,10 @@ export interface HostInit {
   readonly limits?: Partial<HostLimits>
 }
 
-/** A step's outcome, and for a training step what Gradient Learning needs: tensors, or as they cross the wire. */
+/** How a trainer wants adaptation data: as tensors, or as parts that can be sent. */
+export type Delivery = 'tensors' | 'parts'
+
+/** A step's outcome, and for a training step what Gradient Learning needs. */
 export interface HostedStep {
   readonly reply: StepReply
   readonly data: AdaptationData
@@ -42,7 +46,8 @@ const SMOOTHING = 0.2
 
 /**
  * The host's role (arXiv 2404.13844, Algorithm 1, server): it runs f with what belongs to the trainer's job, forward and
- * backward, and gives x and ∇ĥ of each site. It never computes the gradient of a parameter.
+ * backward, and gives x and ∇ĥ of each site, or where a trainer asks for it what they do to the factors of its auxiliary.
+ * No gradient of the base model's own weights is ever computed.
  */
 export class Host {
   readonly model: LentModel
@@ -86,30 +91,37 @@ export class Host {
   }
 
   /**
-   * @param wire the form in which adaptation data are wanted; null for the tensors themselves
    * @throws {UnknownJobError} if the job was not opened here
    * @throws {InvalidBatchError} if the batch does not fit the model or the limits
-   * @throws {ProtocolError} if the contribution is not the trainer's own, or not signed by it
+   * @throws {InvalidOptionError} if gradients of factors are asked for where auxiliaries have none
+   * @throws {ProtocolError} if the contribution is not the trainer's own, or not signed by it, or one is needed and there is none
    * @throws {NonFiniteError} if the loss is NaN or infinite
    */
-  async step (peer: PeerId, request: StepRequest, wire: WireDtype | null, signal: AbortSignal): Promise<HostedStep> {
+  async step (peer: PeerId, request: StepRequest, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
     const joined = this.jobs.get(request.job)
     if (joined === undefined) throw new UnknownJobError(`job ${request.job} is not open here`)
     this.#checkSize(request)
     checkBatch(request.batch, this.model.info)
+    const { kind } = joined.job.auxiliary
+    if (request.wire === 'factors' && !hasFactors(joined.job.auxiliary)) throw new InvalidOptionError(`${kind} auxiliaries have no factors; use the wire form f32 or bf16`)
     await this.#take(peer, request, joined, signal)
-    return await this.#run(peer, request, joined, wire, signal)
+    return await this.#run(peer, request, joined, delivery, signal)
   }
 
-  async #run (peer: PeerId, { batch, adapted, purpose, job }: StepRequest, joined: JoinedJob, wire: WireDtype | null, signal: AbortSignal): Promise<HostedStep> {
+  async #run (peer: PeerId, { batch, adapted, purpose, job, wire }: StepRequest, joined: JoinedJob, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
     const { members, sites } = joined
     const { loss, tokens, version, data, parts, timings } = await this.#queue.pass({
       job,
       batch,
-      wire,
+      wire: purpose === 'train' ? wire : 'f32',
+      encoded: delivery === 'parts',
       sites: purpose === 'train' ? sites.map(({ name }) => name) : [],
       auxiliary: joined.job.auxiliary,
-      applied: () => adapted ? appliedTo(peer.toString(), joined.job, members) : BASE_ALONE
+      applied: () => {
+        const applied = adapted ? appliedTo(peer.toString(), joined.job, members) : BASE_ALONE
+        if (purpose === 'train' && wire === 'factors') checkKnown(applied)
+        return applied
+      }
     }, signal)
     if (purpose === 'train') this.#measure(batch.rows * batch.length, timings.pass)
     const shown = version === null || joined.job.mode === 'alone' ? [] : members.held.map(({ record }) => record)
@@ -144,4 +156,8 @@ export class Host {
     this.#tokensPerSecond = this.#steps === 0 ? speed : (1 - SMOOTHING) * this.#tokensPerSecond + SMOOTHING * speed
     this.#steps++
   }
+}
+
+function checkKnown ({ own }: Applied): void {
+  if (own === undefined) throw new ProtocolError('the gradients of a trainer\'s factors need its contribution, and there is none')
 }

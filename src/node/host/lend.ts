@@ -42,7 +42,7 @@ export async function lend (node: ColaNode, { host, folder }: LendInit): Promise
         const key = `${peer.toString()}/${request.job}`
         lendings.get(key)?.end()
         lendings.delete(key)
-        const { reply, parts } = await host.step(peer, request, request.wire, signal)
+        const { reply, parts } = await host.step(peer, request, 'parts', signal)
         if (request.purpose === 'train') {
           lendings.get(key)?.end() // a try of the step that came meanwhile
           const lending = new Lending(node, peer, request, reply)

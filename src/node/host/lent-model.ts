@@ -2,7 +2,7 @@ import type { Engine } from '../../engine/engine.js'
 import type { Weighted } from '../../merge/weighted.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import type { PassResult } from '../../model/pass.js'
-import type { AdapterTensors, AuxiliarySpec, Batch, WireDtype } from '../../types.js'
+import type { AdaptationData, AdapterTensors, AuxiliarySpec, Batch, WireForm } from '../../types.js'
 import type { EncodedParts } from './encoded-part.js'
 
 /** What is merged into θ: the mean of the members' ΔW. */
@@ -13,17 +13,30 @@ export interface Merged {
   readonly members: readonly Weighted[]
 }
 
-/** One trainer's rows, and what runs beside θ for them alone. */
-export interface LentPart {
-  readonly batch: Batch
-  readonly beside: { readonly spec: AuxiliarySpec, readonly adapter: AdapterTensors } | null
-  /** The wire form in which adaptation data are wanted. @default the tensors themselves */
-  readonly wire?: WireDtype
+/** A trainer's auxiliary. */
+export interface LentAdapter {
+  readonly spec: AuxiliarySpec
+  readonly adapter: AdapterTensors
 }
 
-/** What comes of a part: adaptation data either as tensors, or as they cross the wire. */
-export interface LentResult extends PassResult {
-  /** To be read once, each as soon as it is encoded. */
+/** One trainer's rows. */
+export interface LentPart {
+  readonly batch: Batch
+  /** What runs beside θ for them alone. */
+  readonly beside: LentAdapter | null
+  /** The form in which adaptation data are wanted. @default 'f32' */
+  readonly wire?: WireForm
+  /** Whether they are wanted encoded, or else as tensors. @default false */
+  readonly encoded?: boolean
+  /** What the trainer fits, where its factors' gradients are wanted. */
+  readonly fitted?: LentAdapter
+}
+
+/** What comes of a part. */
+export interface LentResult extends Omit<PassResult, 'pairs' | 'reduced'> {
+  /** Empty where they are wanted encoded. */
+  readonly data: AdaptationData
+  /** Empty where tensors are wanted. To be read once, each as soon as it is encoded. */
   readonly parts: EncodedParts
 }
 

@@ -1,13 +1,15 @@
 import { openEngine, type EngineOptions } from '../../engine/open-engine.js'
 import { InvalidAdapterError, UnknownSiteError } from '../../errors.js'
+import { factorGradients, type FittedRows, sumOfRows } from '../../gl/factor-gradients.js'
 import { joinBlocks, type RowBlock } from '../../gl/row-blocks.js'
 import { stack } from '../../merge/stack.js'
 import { BaseModel, type ModelInfo } from '../../model/base-model.js'
 import type { PassShape } from '../../model/joined-batch.js'
 import type { WeightChange } from '../../model/merge.js'
-import type { AdapterTensors, FloatTensor, Site, SiteData } from '../../types.js'
+import type { PassResult } from '../../model/pass.js'
+import type { AdaptationData, AdapterTensors, FloatTensor, Site, SiteData } from '../../types.js'
 import { encodeParts } from './encoded-part.js'
-import type { LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
+import type { LentAdapter, LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
 
 /** A base model in this thread, with whatever is merged into it or runs beside it. */
 export class LocalModel implements LentModel {
@@ -34,14 +36,20 @@ export class LocalModel implements LentModel {
   async pass ({ parts, sites, merged, logits = false }: LentPass): Promise<LentResult[]> {
     await this.#merge(merged)
     const adapted = [...new Set(parts.flatMap(({ beside }) => [...beside?.adapter.keys() ?? []]))]
+    const tapped = sites.map(name => this.#site(name))
     const results = await this.#model.pass(parts.map(({ batch }) => batch), {
-      sites: sites.map(name => this.#site(name)),
+      sites: tapped,
+      pairs: parts.some(({ wire }) => wire !== 'factors'),
       logits,
-      ...(adapted.length === 0 ? {} : { beside: shape => joinBlocks(blocksOf(parts, shape), adapted) })
+      ...(adapted.length === 0 ? {} : { beside: shape => joinBlocks(blocksOf(parts, shape), adapted) }),
+      ...(parts.every(({ fitted }) => fitted === undefined) ? {} : { reduce: shape => factorGradients(fittedRows(parts, shape), tapped) })
     })
-    return results.map((result, i) => {
-      const { wire } = parts[i]
-      return wire === undefined ? { ...result, parts: [] } : { ...result, data: new Map<string, SiteData>(), parts: encodeParts(result.data, wire, this.#allocate) }
+    return results.map(({ pairs, reduced, ...result }, i) => {
+      const { wire = 'f32', encoded = false, fitted } = parts[i]
+      const data = fitted === undefined ? pairs : factorsOf(reduced, fitted)
+      return encoded
+        ? { ...result, data: new Map<string, SiteData>(), parts: encodeParts(data, wire, this.#allocate) }
+        : { ...result, data, parts: [] }
     })
   }
 
@@ -84,14 +92,33 @@ function tensorNamed (adapter: AdapterTensors, site: string, parameter: string, 
   return tensor
 }
 
-/** Those rows of each part that are in the pass, and then those that fill it up. */
-function blocksOf (parts: readonly LentPart[], { firstRow, rows, length }: PassShape): RowBlock[] {
+/** What a part's pairs do to the factors that its trainer fits. */
+function factorsOf (reduced: PassResult['reduced'], { spec }: LentAdapter): AdaptationData {
+  return new Map([...reduced].map(([site, own]) => {
+    const [a, b] = [own.get('A'), own.get('B')]
+    if (a === undefined || b === undefined) throw new UnknownSiteError(`the pass gives no gradients of the factors of ${site}`)
+    return [site, sumOfRows(spec, a, b)]
+  }))
+}
+
+/** How many rows of each part are in the pass, and then how many fill it up. */
+function rowsInPass (parts: readonly LentPart[], { firstRow, rows }: PassShape): number[] {
   const end = firstRow + rows
   let row = 0
-  const own = parts.map(({ batch, beside }) => {
+  const own = parts.map(({ batch }) => {
     const [from, to] = [Math.max(row, firstRow), Math.min(row + batch.rows, end)]
     row += batch.rows
-    return { tokens: Math.max(0, to - from) * length, own: beside }
+    return Math.max(0, to - from)
   })
-  return [...own.filter(({ tokens }) => tokens > 0), { tokens: Math.max(0, end - Math.max(row, firstRow)) * length, own: null }]
+  return [...own, Math.max(0, end - Math.max(row, firstRow))]
+}
+
+function blocksOf (parts: readonly LentPart[], shape: PassShape): RowBlock[] {
+  return rowsInPass(parts, shape)
+    .map((rows, i) => ({ tokens: rows * shape.length, own: parts.at(i)?.beside ?? null }))
+    .filter(({ tokens }) => tokens > 0)
+}
+
+function fittedRows (parts: readonly LentPart[], shape: PassShape): FittedRows[] {
+  return rowsInPass(parts, shape).map((rows, i) => ({ rows, fitted: parts.at(i)?.fitted ?? null }))
 }

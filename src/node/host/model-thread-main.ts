@@ -1,5 +1,6 @@
 /** The thread of `ModelThread`: one base model, one pass after the other. */
 import { parentPort, workerData } from 'node:worker_threads'
+import { tensorsOf } from '../../tensor/adaptation.js'
 import type { LentResult } from './lent-model.js'
 import { LocalModel } from './local-model.js'
 import { SharedMemory } from './shared-memory.js'
@@ -27,7 +28,7 @@ function leave (): void {
 /** What can be handed over without a copy. */
 function buffersOf (results: ReadonlyArray<Omit<LentResult, 'parts'>>): ArrayBuffer[] {
   return [...new Set(results.flatMap(({ data, logits }) => [
-    ...[...data.values()].flatMap(({ x, gradient }) => [x.values.buffer as ArrayBuffer, gradient.values.buffer as ArrayBuffer]),
+    ...[...data.values()].flatMap(own => tensorsOf(own).map(({ values }) => values.buffer as ArrayBuffer)),
     ...(logits === undefined ? [] : [logits.values.buffer as ArrayBuffer])
   ]))]
 }

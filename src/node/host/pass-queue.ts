@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { HostBusyError } from '../../errors.js'
 import { unlessAborted } from '../../protocols/deadline.js'
-import type { AuxiliarySpec, Batch, WireDtype } from '../../types.js'
+import type { AuxiliarySpec, Batch, WireForm } from '../../types.js'
 import type { Applied } from '../applied.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
 
@@ -12,8 +12,10 @@ export interface PassRequest {
   /** Names of the sites at which x and ∇ĥ are wanted; none for a forward pass alone. */
   readonly sites: readonly string[]
   readonly auxiliary: AuxiliarySpec
-  /** The wire form in which adaptation data are wanted; null for the tensors themselves. */
-  readonly wire: WireDtype | null
+  /** The form in which adaptation data are wanted. */
+  readonly wire: WireForm
+  /** Whether they are wanted encoded, or else as tensors. */
+  readonly encoded: boolean
   /** Called when the pass begins, so that what is applied is as new as can be. */
   readonly applied: () => Applied
 }
@@ -162,10 +164,12 @@ function passOf (group: readonly Ready[]): LentPass {
   return {
     sites,
     merged: merged === undefined ? null : { state: stateOf(first) ?? '', spec: auxiliary, members: merged },
-    parts: group.map(({ request: { batch, wire, auxiliary: spec }, applied: { beside } }) => ({
+    parts: group.map(({ request: { batch, wire, encoded, auxiliary: spec }, applied: { beside, own } }) => ({
       batch,
-      ...(wire === null ? {} : { wire }),
-      beside: beside === undefined ? null : { spec, adapter: beside }
+      wire,
+      encoded,
+      beside: beside === undefined ? null : { spec, adapter: beside },
+      ...(wire !== 'factors' || own === undefined ? {} : { fitted: { spec, adapter: own } })
     }))
   }
 }

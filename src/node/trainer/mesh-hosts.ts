@@ -5,7 +5,7 @@ import * as errors from '../../errors.js'
 import type { Advert } from '../../protocols/advert/index.js'
 import { Deadline } from '../../protocols/deadline.js'
 import { stepClient, type StepClient } from '../../protocols/step/index.js'
-import type { WireDtype } from '../../types.js'
+import type { WireForm } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Reporter } from '../reporter.js'
@@ -15,7 +15,7 @@ import type { Step, StepResult, StepRunner } from './step-runner.js'
 export interface MeshHostsInit {
   readonly node: ColaNode
   readonly joined: JoinedJob
-  readonly wire: WireDtype
+  readonly wire: WireForm
   /** How long to look for a host before giving up, in milliseconds. */
   readonly patience: number
   readonly reporter: Reporter

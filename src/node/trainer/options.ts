@@ -2,7 +2,8 @@ import { z } from 'zod'
 import { InvalidOptionError } from '../../errors.js'
 import { OPTIMIZERS } from '../../gl/optimizer.js'
 import { SCHEDULES } from '../../gl/schedule.js'
-import { AUXILIARY_KINDS, MODES, WIRE_DTYPES } from '../../types.js'
+import { AUXILIARY_KINDS, MODES } from '../../types.js'
+import { WIRE_OPTIONS } from './wire-form.js'
 
 const count = z.number().int().positive()
 
@@ -46,7 +47,8 @@ export const trainOptionsSchema = z.strictObject({
   members: count.default(1),
   /** How long to wait for a host, or for a member that says nothing, in seconds. */
   patience: z.number().positive().default(60),
-  wire: z.enum(WIRE_DTYPES).default('f32'),
+  /** How adaptation data cross the wire. */
+  wire: z.enum(WIRE_OPTIONS).default('auto'),
   /** Share of the data that is never trained on. */
   heldOut: z.number().min(0).lt(1).default(0.1),
   /** The most held-out rows on which the loss is taken. */

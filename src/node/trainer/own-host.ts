@@ -1,18 +1,19 @@
 import type { PeerId } from '@libp2p/interface'
-import type { WireDtype } from '../../types.js'
+import type { WireForm } from '../../types.js'
 import { decodeAdaptation, encodeAdaptation } from '../../tensor/adaptation.js'
 import type { Host } from '../host/host.js'
 import type { JoinedJob } from '../jobs.js'
 import type { Step, StepResult, StepRunner } from './step-runner.js'
+import { layoutOf } from './wire-form.js'
 
 /** Host and trainer are one process: the same work without the wire, but with its rounding. */
 export class OwnHost implements StepRunner {
   readonly #host: Host
   readonly #peer: PeerId
   readonly #joined: JoinedJob
-  readonly #wire: WireDtype
+  readonly #wire: WireForm
 
-  constructor (host: Host, peer: PeerId, joined: JoinedJob, wire: WireDtype) {
+  constructor (host: Host, peer: PeerId, joined: JoinedJob, wire: WireForm) {
     this.#host = host
     this.#peer = peer
     this.#joined = joined
@@ -25,9 +26,11 @@ export class OwnHost implements StepRunner {
   }
 
   async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
-    const { reply, data } = await this.#host.step(this.#peer, { ...step, job: this.#joined.id, wire: this.#wire }, null, signal)
+    const { id, job: { auxiliary }, sites } = this.#joined
     const { rows, length } = step.batch
-    const sent = this.#wire === 'f32' || data.size === 0 ? data : decodeAdaptation(encodeAdaptation(data, this.#wire), this.#joined.sites, rows * length)
+    const wire = this.#wire
+    const { reply, data } = await this.#host.step(this.#peer, { ...step, job: id, wire }, 'tensors', signal)
+    const sent = wire !== 'bf16' || data.size === 0 ? data : decodeAdaptation(encodeAdaptation(data, wire), layoutOf(wire, auxiliary, sites, rows * length))
     return await use({ reply, data: sent })
   }
 

@@ -5,21 +5,19 @@ import { shiftLabels } from '../../model/loss.js'
 import { Deadline } from '../../protocols/deadline.js'
 import type { StepClient, StepReply } from '../../protocols/step/index.js'
 import type { AdaptationMessage, JobTopic, Received } from '../../protocols/topic/index.js'
-import { decodeAdaptation } from '../../tensor/adaptation.js'
+import { decodeAdaptation, type MessageLayout, mostBytes } from '../../tensor/adaptation.js'
 import type { Manifest } from '../../tensor/chunks.js'
-import type { AdaptationData, Site, SiteData, WireDtype } from '../../types.js'
+import type { AdaptationData, Site, SiteData, WireForm } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Step, StepResult } from './step-runner.js'
+import { layoutOf } from './wire-form.js'
 
 /** How long a host may take to announce the next part of a step's adaptation data, and to send it, in milliseconds. */
 const DATA_TIMEOUT = 60_000
 
 /** Parts that are here or on their way at once: one is used, one comes, and one is asked for. */
 const PLACES = 3
-
-/** What a part may have beside its tensors: names and shapes. */
-const HEADER_BYTES = 1 << 16
 
 type Announcement = CustomEvent<Received<AdaptationMessage>>
 type Announcements = AsyncIterableIterator<Announcement>
@@ -31,11 +29,11 @@ export class RemoteHost {
   readonly #client: StepClient
   readonly #joined: JoinedJob
   readonly #topic: JobTopic
-  readonly #wire: WireDtype
+  readonly #wire: WireForm
   /** Where parts of adaptation data are put, in turns. */
   readonly #places: Uint8Array[] = []
 
-  private constructor (node: ColaNode, client: StepClient, peer: PeerId, joined: JoinedJob, topic: JobTopic, wire: WireDtype) {
+  private constructor (node: ColaNode, client: StepClient, peer: PeerId, joined: JoinedJob, topic: JobTopic, wire: WireForm) {
     this.peer = peer
     this.#node = node
     this.#client = client
@@ -50,7 +48,7 @@ export class RemoteHost {
    * @throws {ModelMismatchError} if the host serves another model, or sites of other sizes, than it was said to
    * @throws what the host refuses with
    */
-  static async open (node: ColaNode, client: StepClient, peer: PeerId, joined: JoinedJob, wire: WireDtype, signal: AbortSignal): Promise<RemoteHost> {
+  static async open (node: ColaNode, client: StepClient, peer: PeerId, joined: JoinedJob, wire: WireForm, signal: AbortSignal): Promise<RemoteHost> {
     const { topic, job, sites, id } = joined
     if (topic === undefined) throw new ProtocolError('the job was joined without a network')
     const opened = await client.open(peer, job, { signal })
@@ -96,12 +94,13 @@ export class RemoteHost {
     mesh.addEventListener('peer:disconnect', onDisconnect)
     try {
       if (missing.size > 0 && mesh.getConnections(this.peer).length === 0) throw new ProtocolError('the host went away before its data were here')
-      const tokens = step.batch.rows * step.batch.length
+      const { rows, length } = step.batch
       const pulls: Array<Promise<AdaptationData>> = []
       let turn = 0
       const begin = async (): Promise<void> => {
         const { manifest, sites } = await this.#announced(step, reply, announcements, missing, deadline.signal)
-        const pull = this.#pull(manifest, sites, tokens, turn++ % PLACES, deadline.signal)
+        const layout = layoutOf(this.#wire, this.#joined.job.auxiliary, sites, rows * length)
+        const pull = this.#pull(manifest, layout, turn++ % PLACES, deadline.signal)
         pull.catch(() => {}) // it is told when it is waited for
         pulls.push(pull)
       }
@@ -135,14 +134,14 @@ export class RemoteHost {
   }
 
   /** @param place which of those that take turns */
-  async #pull (manifest: Manifest, sites: readonly Site[], tokens: number, place: number, signal: AbortSignal): Promise<AdaptationData> {
+  async #pull (manifest: Manifest, layout: MessageLayout, place: number, signal: AbortSignal): Promise<AdaptationData> {
     const { size } = manifest
-    const most = HEADER_BYTES + sites.reduce((sum, { inFeatures, outFeatures }) => sum + 4 * tokens * (inFeatures + outFeatures), 0)
-    if (size > most) throw new ProtocolError(`the host announces ${size} bytes for ${sites.length} sites, which have ${most} at most`)
+    const most = mostBytes(layout)
+    if (size > most) throw new ProtocolError(`the host announces ${size} bytes for ${layout.shapes.size} tensors, which have ${most} at most`)
     if ((this.#places.at(place)?.byteLength ?? 0) < size) this.#places[place] = new Uint8Array(size)
     const bytes = this.#places[place].subarray(0, size)
     await this.#node.blobs.pullInto(bytes, manifest, [this.peer], { kind: 'adaptation', signal })
-    return decodeAdaptation(bytes, sites, tokens)
+    return decodeAdaptation(bytes, layout)
   }
 
   #site (name: string): Site {

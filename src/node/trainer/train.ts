@@ -7,7 +7,7 @@ import { InvalidOptionError, ProtocolError } from '../../errors.js'
 import { loadTokenizer } from '../../model/tokenizer.js'
 import { BlobStore } from '../../protocols/blob/index.js'
 import type { TrafficReport } from '../../protocols/traffic.js'
-import type { Mode } from '../../types.js'
+import type { Mode, WireForm } from '../../types.js'
 import { Host } from '../host/host.js'
 import { ModelThread } from '../host/model-thread.js'
 import { Jobs, type JoinedJob } from '../jobs.js'
@@ -26,6 +26,7 @@ import { standingIn } from './standing.js'
 import type { StepRunner } from './step-runner.js'
 import { speed, Training } from './training.js'
 import { readTrainingData } from './training-data.js'
+import { checkWire, describeWire, wireFormOf } from './wire-form.js'
 
 /** What a trainer has done. */
 export interface TrainReport {
@@ -47,6 +48,8 @@ export interface TrainReport {
   readonly tokensPerSecond: number
   /** Losses on what is never trained on; null where nothing is held out. */
   readonly heldOut: { readonly base: number | null, readonly adapted: number | null }
+  /** The form in which adaptation data came. */
+  readonly wire: WireForm
   readonly bytes: TrafficReport
   /** Names α·ΔW as this member has it in the end. */
   readonly deltaHash: string
@@ -67,7 +70,7 @@ export interface TrainContext {
 interface Place {
   readonly source: ModelSource
   readonly jobs: Jobs
-  readonly runner: (joined: JoinedJob) => StepRunner
+  readonly runner: (joined: JoinedJob, wire: WireForm) => StepRunner
   readonly peer: string | null
   readonly bytes: () => TrafficReport
   /** Whether the same command again shall find the job done, and not begin anew. */
@@ -93,7 +96,7 @@ export async function trainLocally (options: TrainOptions, context: Omit<TrainCo
     return await trainAt({
       source: { info: model.info, tokenizer: async () => await loadTokenizer(options.model) },
       jobs,
-      runner: joined => new OwnHost(host, peerIdFromString(jobs.peer), joined, options.wire),
+      runner: (joined, wire) => new OwnHost(host, peerIdFromString(jobs.peer), joined, wire),
       peer: null,
       bytes: () => ({}),
       lasting: false
@@ -117,9 +120,9 @@ export async function trainInMesh (node: ColaNode, options: TrainOptions, contex
   return await trainAt({
     source,
     jobs: node.jobs,
-    runner: joined => own?.model.info.id === source.info.id
-      ? new OwnHost(own, node.mesh.peerId, joined, options.wire)
-      : new MeshHosts({ node, joined, wire: options.wire, patience, reporter }),
+    runner: (joined, wire) => own?.model.info.id === source.info.id
+      ? new OwnHost(own, node.mesh.peerId, joined, wire)
+      : new MeshHosts({ node, joined, wire, patience, reporter }),
     peer: node.mesh.peerId.toString(),
     bytes: () => node.traffic.report(),
     lasting: true
@@ -130,6 +133,8 @@ async function trainAt (place: Place, options: TrainOptions, context: TrainConte
   const { reporter, signal, folder } = context
   const { source: { info }, jobs } = place
   const plan = await planOf(options, info)
+  const { auxiliary } = plan.job
+  checkWire(options.wire, auxiliary)
   const data = await readTrainingData(options, place.source, reporter, signal)
   const joined = jobs.join(plan.job, plan.sites)
   const run = runId(options, plan, data.fingerprint)
@@ -138,15 +143,18 @@ async function trainAt (place: Place, options: TrainOptions, context: TrainConte
   const learner = createLearner(options, { ...plan, start: saved?.adapter ?? plan.start })
   try {
     if (saved !== undefined) learner.restore(saved.learner)
-    const runner = place.runner(joined)
+    const { rows, length } = data.at(0)
+    const wire = wireFormOf(options.wire, auxiliary, rows * length)
+    const runner = place.runner(joined, wire)
     const standing = await standingIn(joined, learner)
     const training = new Training({ joined, runner, learner, standing, data, checkpoint, steps: options.steps, reporter },
       saved?.progress ?? { step: 0, tokens: 0, losses: [], milliseconds: 0, baseLoss: null })
     const { step } = training.progress
     if (step > 0) reporter.log(step < options.steps ? `resuming job ${options.job} after step ${step}` : `job ${options.job} is done; to train anew, give another --job or other settings`)
     await runner.open(signal)
+    if (place.lasting) reporter.log(`the host sends ${describeWire(wire)}`)
     await takeBaseLoss(training, runner, data.heldOut, context)
-    if (saved !== undefined || plan.start !== undefined || joined.members.heardOf(joined.peer) !== undefined) await training.contribute(step === options.steps)
+    await training.contribute(step === options.steps)
     await training.run(signal)
     if (plan.job.mode !== 'alone') await settle(joined, { expected: options.members, patience: options.patience * 1000, reporter }, signal)
     const adapted = await takeAdaptedLoss(training, runner, joined, data.heldOut, options.patience * 1000, context)
@@ -154,7 +162,7 @@ async function trainAt (place: Place, options: TrainOptions, context: TrainConte
     const out = options.out ?? join(folder, 'adapters', options.job)
     await writeOutcome(out, outcome, info)
     if (!place.lasting) await checkpoint.remove()
-    return reportOf(place, context, joined, training, { adapted, deltaHash: outcome.deltaHash, adapter: out })
+    return reportOf(place, context, joined, training, { wire, adapted, deltaHash: outcome.deltaHash, adapter: out })
   } finally {
     learner.dispose()
   }
@@ -188,8 +196,9 @@ async function takeAdaptedLoss (
 
 function reportOf (
   { source: { info }, peer, bytes }: Place, { engine }: TrainContext, { id, job, members }: JoinedJob, { progress }: Training,
-  { adapted, deltaHash, adapter }: { readonly adapted: number | null, readonly deltaHash: string, readonly adapter: string }
+  rest: Pick<TrainReport, 'wire' | 'deltaHash' | 'adapter'> & { readonly adapted: number | null }
 ): TrainReport {
+  const { adapted, ...others } = rest
   return {
     job: id,
     name: job.name,
@@ -203,8 +212,7 @@ function reportOf (
     tokensPerSecond: speed(progress),
     heldOut: { base: progress.baseLoss, adapted },
     bytes: bytes(),
-    deltaHash,
     members: members.held.map(({ peer, round, tokens }) => ({ peer, round, tokens })),
-    adapter
+    ...others
   }
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { InvalidBatchError } from '../../errors.js'
 import type { Job } from '../../job.js'
-import { AUXILIARY_KINDS, type Batch, MODES, WIRE_DTYPES } from '../../types.js'
+import { AUXILIARY_KINDS, type Batch, MODES, WIRE_FORMS } from '../../types.js'
 import { recordSchema } from '../contribution/index.js'
 import { bytesSchema, countSchema, hashSchema, siteNameSchema, siteSchema, sizeSchema } from '../message.js'
 import { MAX_REFUSAL } from './constants.js'
@@ -39,7 +39,7 @@ const stepSchema = z.strictObject({
   purpose: z.enum(['train', 'evaluate']),
   /** Whether auxiliaries are applied; without, the base model alone is run. */
   adapted: z.boolean(),
-  wire: z.enum(WIRE_DTYPES),
+  wire: z.enum(WIRE_FORMS),
   /** The trainer's latest auxiliary, for which the batch is made; null before its first. */
   contribution: recordSchema.nullable(),
   batch: batchSchema

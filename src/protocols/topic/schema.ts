@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { WIRE_DTYPES } from '../../types.js'
+import { WIRE_FORMS } from '../../types.js'
 import { recordSchema } from '../contribution/index.js'
 import { countSchema, hashSchema, manifestSchema, peerSchema, siteNameSchema } from '../message.js'
 
@@ -16,7 +16,7 @@ const adaptationSchema = z.strictObject({
   group: z.string().min(1).max(256),
   /** The sites that are in it. */
   sites: z.array(siteNameSchema).min(1).max(4096),
-  wire: z.enum(WIRE_DTYPES),
+  wire: z.enum(WIRE_FORMS),
   /** The data, which are pulled as a blob. */
   manifest: manifestSchema
 })

@@ -4,6 +4,7 @@ import type { LentPass } from '../../../src/node/host/lent-model.js'
 import { LocalModel } from '../../../src/node/host/local-model.js'
 import type { AuxiliarySpec } from '../../../src/types.js'
 import { randomAdapter } from '../../gl/adaptation.js'
+import { expectAdaptation } from '../../gl/expect-adaptation.js'
 import { contribution, seeded } from '../../merge/random.js'
 import { randomBatch, writeModel } from '../../model/random-model.js'
 import { relativeError } from '../../support/compare.js'
@@ -40,7 +41,7 @@ describe('host: a model whose engine may take little memory', () => {
       merged: { state: 'a', spec: lowRank, members: [contribution(3, lowRank, sites, random)] },
       parts: [
         { batch: randomBatch(3, 16, vocabSize, random), beside: { spec: lowRank, adapter: randomAdapter(lowRank, sites, random) } },
-        { batch: randomBatch(5, 9, vocabSize, random), beside: null },
+        { batch: randomBatch(5, 9, vocabSize, random), beside: null, wire: 'factors', fitted: { spec: lowRank, adapter: randomAdapter(lowRank, sites, random) } },
         { batch: randomBatch(3, 16, vocabSize, random), beside: { spec: linear, adapter: randomAdapter(linear, sites, random) } }
       ]
     }
@@ -62,12 +63,7 @@ describe('host: a model whose engine may take little memory', () => {
         expect(results[i].tokens).to.equal(tokens)
         expect(results[i].logits!.shape).to.deep.equal(logits!.shape)
         expect(relativeError(results[i].logits!.values, logits!.values)).to.be.below(1e-5)
-        for (const [site, { x, gradient }] of data) {
-          const own = results[i].data.get(site)!
-          expect(own.x.shape).to.deep.equal(x.shape)
-          expect(relativeError(own.x.values, x.values), `x of ${site}`).to.be.below(1e-5)
-          expect(relativeError(own.gradient.values, gradient.values), `gradient of ${site}`).to.be.below(1e-5)
-        }
+        expectAdaptation(results[i].data, data, 1e-5)
       }
     }
   })

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import { expect } from 'chai'
 import type { ModelInfo } from '../../../src/model/base-model.js'
-import type { PassResult } from '../../../src/model/pass.js'
 import type { EncodedPart } from '../../../src/node/host/encoded-part.js'
 import type { LentPass, LentResult, Merged } from '../../../src/node/host/lent-model.js'
 import { LocalModel } from '../../../src/node/host/local-model.js'
@@ -49,7 +48,7 @@ async function whole (lent: Promise<LentResult[]>): Promise<Array<Omit<LentResul
   return results
 }
 
-function losses (results: readonly PassResult[]): number[] {
+function losses (results: readonly LentResult[]): number[] {
   return results.map(({ loss }) => loss)
 }
 
@@ -103,12 +102,13 @@ describe('host: a model in a thread of its own', () => {
       passOf(info, { sites: [] }),
       passOf(info, { sites: [info.sites[3].name] }),
       passOf(info, { parts: [...two.parts, more] }),
-      passOf(info, { parts: [{ ...more, wire: 'f32' }, { ...two.parts[0], wire: 'bf16' }, more] }),
+      passOf(info, { parts: [{ ...more, encoded: true }, { ...two.parts[0], wire: 'bf16', encoded: true }, more] }),
+      passOf(info, { parts: [{ ...more, wire: 'factors', fitted: besideOf(info) }, { ...more, wire: 'factors', fitted: besideOf(info), encoded: true }] }),
       passOf(info, { parts: [more, more], merged: mergedOf(info, 'a', 5), logits: true })
     ]) {
       const results = await whole(thread.pass(pass))
       expect(results).to.deep.equal(await whole(local.pass(pass)))
-      for (const [i, { wire }] of pass.parts.entries()) expect(wire === undefined ? [...results[i].data.keys()] : results[i].parts.flatMap(({ sites }) => sites)).to.deep.equal(pass.sites)
+      for (const [i, { encoded = false }] of pass.parts.entries()) expect(!encoded ? [...results[i].data.keys()] : results[i].parts.flatMap(({ sites }) => sites)).to.deep.equal(pass.sites)
     }
   })
 

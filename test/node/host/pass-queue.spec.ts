@@ -5,8 +5,8 @@ import type { LentModel, LentPass } from '../../../src/node/host/lent-model.js'
 import { type Pass, PassQueue, type PassRequest } from '../../../src/node/host/pass-queue.js'
 import type { AuxiliarySpec, Batch } from '../../../src/types.js'
 import { randomAdapter } from '../../gl/adaptation.js'
+import { expectAdaptation } from '../../gl/expect-adaptation.js'
 import { seeded } from '../../merge/random.js'
-import { relativeError } from '../../support/compare.js'
 import { FIXTURES, readBatch } from '../../support/fixtures.js'
 import { failureOf } from '../../support/failure.js'
 
@@ -43,7 +43,7 @@ describe('the queue of a host', () => {
   const siteNames = (): string[] => model.info.sites.filter(({ name }) => name.endsWith('c_attn') || name.endsWith('c_fc')).map(({ name }) => name)
 
   function request (job: string, fields: Partial<PassRequest> = {}): PassRequest {
-    return { job, batch, wire: null, sites: siteNames(), auxiliary: LOW_RANK, applied: () => ({ version: null }), ...fields }
+    return { job, batch, wire: 'f32', encoded: false, sites: siteNames(), auxiliary: LOW_RANK, applied: () => ({ version: null }), ...fields }
   }
 
   /** With an auxiliary of its own. */
@@ -51,7 +51,7 @@ describe('the queue of a host', () => {
     const sites = model.info.sites.filter(({ name }) => siteNames().includes(name))
     const adapter = randomAdapter(auxiliary, sites, seeded(seed))
     for (const tensors of adapter.values()) for (const { values } of tensors.values()) values.forEach((value, i) => { values[i] = value / 10 })
-    return request(job, { auxiliary, batch: own, applied: () => ({ version: String(seed), beside: adapter }) })
+    return request(job, { auxiliary, batch: own, applied: () => ({ version: String(seed), beside: adapter, own: adapter }) })
   }
 
   /** The first rows of a batch, without its last tokens. */
@@ -63,12 +63,7 @@ describe('the queue of a host', () => {
   function expectSame (actual: Pass, expected: Pass): void {
     expect(actual.tokens).to.equal(expected.tokens)
     expect(Math.abs(actual.loss - expected.loss) / expected.loss).to.be.below(1e-6)
-    for (const [site, { x, gradient }] of expected.data) {
-      const own = actual.data.get(site)!
-      expect(own.x.shape).to.deep.equal(x.shape)
-      expect(relativeError(own.x.values, x.values), `x.${site}`).to.be.below(1e-5)
-      expect(relativeError(own.gradient.values, gradient.values), `grad.${site}`).to.be.below(1e-5)
-    }
+    expectAdaptation(actual.data, expected.data, 1e-5)
   }
 
   it('runs as one pass what waits at one moment, and gives each what it would get alone', async () => {
@@ -80,6 +75,29 @@ describe('the queue of a host', () => {
     expect(passes.map(({ parts }) => parts.length)).to.deep.equal([6])
     for (const [i, own] of requests.entries()) expectSame(together[i], await queue.pass(own, forever))
     expect(passes.length).to.equal(7)
+  })
+
+  it('gives each the form that it wants, from one pass', async () => {
+    const factors = (own: PassRequest): PassRequest => ({ ...own, wire: 'factors' })
+    const merged = alone('m', 9).applied().beside!
+    const inCollaboration = (seed: number): PassRequest => {
+      const { beside } = alone('n', seed).applied()
+      return factors(request('n', { batch: part(1 + seed, 5), applied: () => ({ version: 'v', merged: [{ tokens: 1, adapter: merged }], own: beside! }) }))
+    }
+    for (const requests of [
+      [factors(alone('a', 1)), alone('b', 2), factors(alone('c', 3, { ...LOW_RANK, rank: 13 }, part(1, 4))), alone('d', 4, LINEAR)],
+      [factors(alone('a', 1)), factors(alone('b', 2, { ...LOW_RANK, rank: 1 }))],
+      [inCollaboration(1), inCollaboration(2)]
+    ]) {
+      passes = []
+      const queue = new PassQueue(lent)
+      const together = await Promise.all(requests.map(async own => await queue.pass(own, forever)))
+      expect(passes.map(({ parts }) => parts.length)).to.deep.equal([requests.length])
+      for (const [i, own] of requests.entries()) {
+        expectSame(together[i], await queue.pass(own, forever))
+        expect([...together[i].data.values()].every(data => 'factors' in data === (own.wire === 'factors'))).to.equal(true)
+      }
+    }
   })
 
   it('joins none that meet other weights, or want other sites', async () => {

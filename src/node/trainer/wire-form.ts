@@ -1,0 +1,43 @@
+import { InvalidOptionError } from '../../errors.js'
+import { parameterShapes } from '../../gl/auxiliary.js'
+import { hasFactors } from '../../gl/factor-gradients.js'
+import { factorLayout, type MessageLayout, pairLayout } from '../../tensor/adaptation.js'
+import { type AuxiliarySpec, type Site, WIRE_FORMS, type WireForm } from '../../types.js'
+
+export const WIRE_OPTIONS = ['auto', ...WIRE_FORMS] as const
+/** What a user may ask for: a form, or `auto` for the smallest that is exact. */
+export type WireOption = typeof WIRE_OPTIONS[number]
+
+/**
+ * The form in which adaptation data of a batch are asked for. Of the exact ones, the gradients of factors of rank r take
+ * r·(in + out) floats a site, pairs tokens·(in + out).
+ *
+ * @param tokens in the batch, padding included
+ */
+export function wireFormOf (option: WireOption, auxiliary: AuxiliarySpec, tokens: number): WireForm {
+  if (option !== 'auto') return option
+  return hasFactors(auxiliary) && auxiliary.rank < tokens ? 'factors' : 'f32'
+}
+
+/** @throws {InvalidOptionError} if a job's auxiliaries are not fitted from what is asked for */
+export function checkWire (option: WireOption, auxiliary: AuxiliarySpec): void {
+  if (option === 'factors' && !hasFactors(auxiliary)) {
+    throw new InvalidOptionError(`${auxiliary.kind} auxiliaries have no factors; use --wire auto, or another of ${WIRE_OPTIONS.join(', ')}`)
+  }
+}
+
+/** For people. */
+export function describeWire (form: WireForm): string {
+  switch (form) {
+    case 'f32': return 'x and ∇ĥ of every token, in float32'
+    case 'bf16': return 'x and ∇ĥ of every token, rounded to bfloat16'
+    case 'factors': return 'what x and ∇ĥ do to the factors of the adapter, summed over tokens by the host (--wire f32 has it send x and ∇ĥ themselves)'
+  }
+}
+
+/** What a message about some sites must hold. */
+export function layoutOf (form: WireForm, auxiliary: AuxiliarySpec, sites: readonly Site[], tokens: number): MessageLayout {
+  return form === 'factors'
+    ? factorLayout(new Map(sites.map(site => [site.name, parameterShapes(auxiliary, site)])))
+    : pairLayout(sites, tokens)
+}
