@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { gatherTexts } from '../../../src/cli/simulate/texts.js'
 import { PACKAGE_ROOT } from '../../../src/cli/package-root.js'
 import type { TrainReport } from '../../../src/node/trainer/train.js'
+import { WIRE_OPTIONS } from '../../../src/node/trainer/wire-form.js'
 import { unlessAborted } from '../../../src/protocols/deadline.js'
 import { BUILT } from '../../../test/cli/run-cli.js'
 import { reportOf, saidBy, Scene } from '../../../test/integration/scene.js'
@@ -23,15 +24,16 @@ export const mesh = definePart({
   options: {
     runs: runsOption(3),
     steps: { type: 'integer', min: 1, default: 8, describe: 'steps in a run' },
+    wire: { type: 'choice', choices: WIRE_OPTIONS, default: 'auto', describe: 'what the host sends, see colanet train --help' },
     model: MODEL_OPTION,
     threads: THREADS_OPTION
   },
-  measure: async ({ runs, steps, model: asked, threads }, { folder, signal, log }) => {
+  measure: async ({ runs, steps, wire, model: asked, threads }, { folder, signal, log }) => {
     const model = await modelFolder(asked, folder, log)
     const data = join(folder, 'text.txt')
     const [{ text }] = await gatherTexts(join(PACKAGE_ROOT, 'node_modules'), 1, signal)
     await writeFile(data, text)
-    const options = ['--model', model, '--data', data, '--steps', String(steps), '--batch-size', String(ROWS), '--length', String(LENGTH), '--held-out', '0']
+    const options = ['--model', model, '--data', data, '--steps', String(steps), '--batch-size', String(ROWS), '--length', String(LENGTH), '--held-out', '0', '--wire', wire]
     const overMesh = async (): Promise<TrainReport> => await inScene(signal, async scene => {
       await saidBy(scene.host('host', '--model', model, '--threads', String(threads)), /Ctrl\+C stops it/)
       return await reportOf(scene.train('trainer', ...options))
