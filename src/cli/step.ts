@@ -37,7 +37,8 @@ export const step = defineCommand({
   handler: async ({ model: folder, batch: batchFile, sites, out, ...engine }, { signal, report, log }) => {
     await refuseFolder(out)
     const batch = await readBatchFile(batchFile)
-    const model = await BaseModel.load(folder, async weights => await openEngine(weights, engineOptions(engine), log))
+    const { dtype, ...options } = engineOptions(engine)
+    const model = await BaseModel.load(folder, async weights => await openEngine(weights, options, log), dtype)
     log(`computes on ${model.engine.description}`)
     signal.throwIfAborted()
     const chosen = selectSites(model.info.sites, sites ?? model.info.defaultSites)

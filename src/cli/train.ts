@@ -57,15 +57,15 @@ export const train = defineCommand({
     ['train --model 3f2a9c41 --data docs/ --mode collaboration --job our-docs', 'together with everyone in that job'],
     ['train --local --model models/tiny --data notes.txt', 'without a network']
   ],
-  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, device, threads, spin, memory, listen, bootstrap, mdns, localDiscovery, ...given }, { signal, progress, report, log }) => {
+  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, device, dtype, threads, spin, memory, listen, bootstrap, mdns, localDiscovery, ...given }, { signal, progress, report, log }) => {
     const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
-    const options = parseTrainOptions({ ...defined, model })
+    const options = parseTrainOptions({ ...defined, model, dtype })
     const { name, description } = await startBackend(backend)
     const reporter = terminalReporter({ progress, log })
     const context: TrainContext = { folder, engine: name, reporter, signal }
     try {
       if (local) {
-        const done = await trainLocally(options, context, engineOptions({ backend, device, threads, spin, memory }))
+        const done = await trainLocally(options, context, engineOptions({ backend, device, dtype, threads, spin, memory }))
         await report(done, summary(done))
         return
       }

@@ -8,7 +8,7 @@ import { Gpt2, gpt2Config } from './gpt2.js'
 import { mergedWeights, type WeightChange } from './merge.js'
 import type { Network, NetworkInfo } from './network.js'
 import { type PassOptions, type PassResult, runPass } from './pass.js'
-import { findWeights, hashWeights } from './weights.js'
+import { findWeights, hashWeights, type ModelDtype } from './weights.js'
 
 /** What can be said of a base model without loading it. */
 export interface ModelInfo extends NetworkInfo {
@@ -38,10 +38,11 @@ export class BaseModel {
   /**
    * @param folder with `config.json` and safetensors
    * @param openEngine makes the engine that holds the weights, which belongs to the model
+   * @param dtype what matrices are rounded to; a model of other numbers has another id
    * @throws {InvalidModelError} if it does not hold a model that we know; what `openEngine` throws
    */
-  static async load (folder: string, openEngine: (weights: Weights) => Promise<Engine>): Promise<BaseModel> {
-    const { info, network, weights } = await readModel(folder)
+  static async load (folder: string, openEngine: (weights: Weights) => Promise<Engine>, dtype: ModelDtype = 'f32'): Promise<BaseModel> {
+    const { info, network, weights } = await readModel(folder, dtype)
     return new BaseModel(info, network, await openEngine(weights))
   }
 
@@ -65,14 +66,14 @@ export class BaseModel {
  *
  * @throws {InvalidModelError} if it does not hold a model that we know
  */
-export async function describeModel (folder: string): Promise<ModelInfo> {
-  return (await readModel(folder)).info
+export async function describeModel (folder: string, dtype: ModelDtype = 'f32'): Promise<ModelInfo> {
+  return (await readModel(folder, dtype)).info
 }
 
-async function readModel (folder: string): Promise<{ info: ModelInfo, network: Network, weights: Weights }> {
+async function readModel (folder: string, dtype: ModelDtype): Promise<{ info: ModelInfo, network: Network, weights: Weights }> {
   const config = await readConfig(folder)
   const network = new Gpt2(config)
-  const weights = await findWeights(folder, network.weights)
+  const weights = await findWeights(folder, network.weights, dtype)
   const id = await hashWeights(weights, JSON.stringify(config))
   return { info: { ...network.info, id, name: basename(resolve(folder)) }, network, weights }
 }

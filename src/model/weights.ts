@@ -5,8 +5,14 @@ import { z } from 'zod'
 import type { Weights } from '../engine/engine.js'
 import { InvalidModelError, InvalidTensorError } from '../errors.js'
 import { headerLength, parseHeader, PREFIX_BYTES } from '../tensor/safetensors.js'
-import { readStored, type StoredTensor } from '../tensor/stored.js'
+import { type HalfDtype, readStored, type StoredTensor } from '../tensor/stored.js'
 import type { FloatTensor } from '../types.js'
+
+export const MODEL_DTYPES = ['f32', 'bf16', 'f16'] as const
+/** What the matrices of a base model are kept as. */
+export type ModelDtype = typeof MODEL_DTYPES[number]
+
+const ROUNDED: Record<ModelDtype, HalfDtype | undefined> = { f32: undefined, bf16: 'BF16', f16: 'F16' }
 
 const shardIndex = z.object({ weight_map: z.record(z.string(), z.string().regex(/^[^/\\]+\.safetensors$/, 'a file of the same folder')) })
 
@@ -18,9 +24,11 @@ const HEAD_MODEL_PREFIX = 'transformer.'
  * `model.safetensors.index.json` lists. Headers are read and checked, values are not.
  *
  * @param shapes that the network needs, by the names that transformers saves
+ * @param dtype to which matrices are rounded; vectors, which are few and sensitive, stay as they are
  * @throws {InvalidModelError} if the files are missing or damaged, or lack a weight, or have it in another shape
  */
-export async function findWeights (folder: string, shapes: ReadonlyMap<string, readonly number[]>): Promise<Weights> {
+export async function findWeights (folder: string, shapes: ReadonlyMap<string, readonly number[]>, dtype: ModelDtype = 'f32'): Promise<Weights> {
+  const rounded = ROUNDED[dtype]
   const found = new Map<string, StoredTensor>()
   for (const name of await fileNames(folder)) {
     for (const [weight, place] of await readHeader(join(folder, name))) found.set(weight, place)
@@ -31,7 +39,7 @@ export async function findWeights (folder: string, shapes: ReadonlyMap<string, r
     if (place.shape.join() !== shape.join()) {
       throw new InvalidModelError(`weight ${name} is [${place.shape.join(', ')}] in ${place.path}, config.json makes it [${shape.join(', ')}]`)
     }
-    return [name, place]
+    return [name, rounded !== undefined && shape.length > 1 ? { ...place, rounded } : place]
   }))
 }
 

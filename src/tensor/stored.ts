@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises'
 import { InvalidTensorError } from '../errors.js'
 import type { FloatTensor } from '../types.js'
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './half.js'
 import { decodeValues, floatTensor, type SafetensorsDtype } from './safetensors.js'
 
 /** A tensor that lies in a file: where, and as what. */
@@ -11,13 +12,35 @@ export interface StoredTensor {
   readonly bytes: number
   readonly dtype: SafetensorsDtype
   readonly shape: readonly number[]
+  /** Its values are rounded to this. @default they are as they lie there */
+  readonly rounded?: HalfDtype
 }
+
+export type HalfDtype = 'F16' | 'BF16'
 
 /** One read takes little less than 2 GiB at most. */
 const MAX_READ_BYTES = 1 << 30
 
-/** Its values, as float32. @throws {InvalidTensorError} if it holds integers, or the file has become shorter */
-export async function readStored (name: string, { path, offset, bytes, dtype, shape }: StoredTensor): Promise<FloatTensor> {
+/** Its values, as float32. @throws {InvalidTensorError} if it holds integers, or the file has become shorter, or values are too large to be rounded */
+export async function readStored (name: string, stored: StoredTensor): Promise<FloatTensor> {
+  const { shape, values } = await readAsFloat32(name, stored)
+  if (stored.rounded === undefined || stored.rounded === stored.dtype) return { shape, values }
+  const rounded = widen(narrow(values, stored.rounded), stored.rounded)
+  const at = rounded.findIndex((value, i) => !Number.isFinite(value) && Number.isFinite(values[i]))
+  if (at >= 0) throw new InvalidTensorError(`${name} holds ${values[at]}, which is too large for ${stored.rounded}; use bf16 or f32`)
+  return { shape, values: rounded }
+}
+
+/** Values in 16 bits each. */
+export function narrow (values: Float32Array, dtype: HalfDtype): Uint16Array {
+  return dtype === 'F16' ? toFloat16(values) : toBfloat16(values)
+}
+
+function widen (halves: Uint16Array, dtype: HalfDtype): Float32Array {
+  return dtype === 'F16' ? fromFloat16(halves) : fromBfloat16(halves)
+}
+
+async function readAsFloat32 (name: string, { path, offset, bytes, dtype, shape }: StoredTensor): Promise<FloatTensor> {
   const file = await open(path)
   try {
     const buffer = new Uint8Array(bytes)

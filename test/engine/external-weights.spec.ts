@@ -5,8 +5,9 @@ import { expect } from 'chai'
 import type { Weights } from '../../src/engine/engine.js'
 import { externalWeights, type ExternalWeights } from '../../src/engine/onnx/external-weights.js'
 import { OnnxEngine } from '../../src/engine/onnx/onnx-engine.js'
+import { fromBfloat16, fromFloat16 } from '../../src/tensor/half.js'
 import { encodeSafetensors, type FloatDtype } from '../../src/tensor/safetensors.js'
-import { findWeights } from '../../src/model/weights.js'
+import { findWeights, type ModelDtype } from '../../src/model/weights.js'
 import type { FloatTensor } from '../../src/types.js'
 import { uniform } from '../gl/adaptation.js'
 import { seeded } from '../merge/random.js'
@@ -22,11 +23,13 @@ function tensorsOf (seed: number): Map<string, FloatTensor> {
 
 const SHAPES = new Map([...tensorsOf(1)].map(([name, { shape }]) => [name, shape]))
 
+const fromHalf = { float16: fromFloat16, bfloat16: fromBfloat16 }
+
 /** What lies at the places that are told. */
 async function valuesAt ({ folder, weights }: ExternalWeights): Promise<Map<string, FloatTensor>> {
-  return new Map(await Promise.all([...weights].map(async ([name, { location, offset, length, shape }]): Promise<[string, FloatTensor]> => {
-    const bytes = await readFile(join(folder, location))
-    return [name, { shape, values: new Float32Array(new Uint8Array(bytes.subarray(offset, offset + length)).buffer) }]
+  return new Map(await Promise.all([...weights].map(async ([name, { location, offset, length, shape, kept }]): Promise<[string, FloatTensor]> => {
+    const { buffer } = new Uint8Array((await readFile(join(folder, location))).subarray(offset, offset + length))
+    return [name, { shape, values: kept === undefined ? new Float32Array(buffer) : fromHalf[kept](new Uint16Array(buffer)) }]
   })))
 }
 
@@ -64,7 +67,7 @@ describe('engine: weights in files', () => {
     return path
   }
 
-  const find = async (from = model): Promise<Weights> => await findWeights(from, SHAPES)
+  const find = async (from = model, dtype: ModelDtype = 'f32'): Promise<Weights> => await findWeights(from, SHAPES, dtype)
   const cached = async (): Promise<string[]> => (await readdir(join(cache, 'weights'))).sort()
   const noCache = async (): Promise<void> => { expect((await failureOf(readdir(cache)) as NodeJS.ErrnoException).code).to.equal('ENOENT') }
 
@@ -136,6 +139,30 @@ describe('engine: weights in files', () => {
       await write(tensorsOf(2), dtype)
       await utimes(path, 1, 1) // whatever the clock's grain
       await expectValues(await find(), tensorsOf(2))
+      expect(await cached()).to.have.lengthOf(2)
+    })
+  }
+
+  for (const [dtype, kept, stored] of [['bf16', 'bfloat16', 'BF16'], ['f16', 'float16', 'F16']] as const) {
+    it(`are used where they lie if matrices are wanted as ${dtype} and are that, and vectors are float32`, async () => {
+      await writeFile(join(model, 'model.safetensors.index.json'), JSON.stringify({ weight_map: { a: 'model-1.safetensors', b: 'model-2.safetensors', c: 'model-2.safetensors' } }))
+      await write(new Map([...tensorsOf(1)].filter(([name]) => name === 'a')), stored, 'model-1.safetensors')
+      await write(new Map([...tensorsOf(1)].filter(([name]) => name !== 'a')), 'F32', 'model-2.safetensors')
+      const { weights } = await expectValues(await find(model, dtype), tensorsOf(1))
+      expect([...weights.values()].map(({ kept, location }) => [kept, location])).to.deep.equal([
+        [kept, 'model-1.safetensors'], [undefined, 'model-2.safetensors'], [undefined, 'model-2.safetensors']
+      ])
+      await noCache()
+    })
+
+    it(`are converted once if matrices are wanted as ${dtype}, those alone that are something else`, async () => {
+      await write(tensorsOf(1), 'F32')
+      const { weights } = await expectValues(await find(model, dtype), tensorsOf(1))
+      expect([...weights.values()].map(({ kept }) => kept)).to.deep.equal([kept, undefined, undefined])
+      expect([...weights.values()].map(({ location }) => location.endsWith('model.safetensors'))).to.deep.equal([false, true, true])
+      await expectValues(await find(model, dtype), tensorsOf(1))
+      expect(await cached()).to.have.lengthOf(1)
+      await expectValues(await find(model, dtype === 'f16' ? 'bf16' : 'f16'), tensorsOf(1))
       expect(await cached()).to.have.lengthOf(2)
     })
   }

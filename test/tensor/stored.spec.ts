@@ -51,6 +51,23 @@ describe('tensor: a tensor in a file', () => {
     })
   }
 
+  it('is rounded, to nearest even', async () => {
+    const near = [0, 0x80, 0x80, 0x3f, 0, 0x80, 0x81, 0x3f] // 1 + 2⁻⁸ and 1 + 3·2⁻⁸, each in the middle of two bfloat16
+    const tensor = await stored('F32', near, [2], 1)
+    expect([...(await readStored('w', { ...tensor, rounded: 'BF16' })).values]).to.deep.equal([1, 1 + 2 ** -6])
+    expect([...(await readStored('w', { ...tensor, rounded: 'F16' })).values]).to.deep.equal([1 + 2 ** -8, 1 + 3 * 2 ** -8])
+    expect([...(await readStored('w', { ...await stored('BF16', BYTES.BF16!, [4], 1), rounded: 'BF16' })).values]).to.deep.equal([0.5, -2, 1.5, 96])
+  })
+
+  it('is refused where it holds what is too large to be rounded, and keeps what is not finite', async () => {
+    const large = [0, 0, 0x80, 0x47, 0, 0, 0x80, 0x7f] // 65536 and infinity
+    const tensor = await stored('F32', large, [2], 0)
+    const { name, message } = await failureOf(readStored('the.weight', { ...tensor, rounded: 'F16' }))
+    expect(name).to.equal('InvalidTensorError')
+    expect(message).to.include('the.weight holds 65536')
+    expect([...(await readStored('w', { ...tensor, rounded: 'BF16' })).values]).to.deep.equal([65536, Infinity])
+  })
+
   it('is refused where it holds integers, or what we do not read', async () => {
     for (const [dtype, size] of [['I32', 4], ['I64', 8], ['F64', 8], ['U8', 1], ['BOOL', 1]] as const) {
       const { name, message } = await failureOf(readStored('the.weight', await stored(dtype, Array.from({ length: size }, () => 0), [1], 0)))

@@ -1,16 +1,18 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Step, TensorSpec } from '../step.js'
 import { encodeModel, type External, type Port } from './format.js'
-import { Graph, type Value } from './graph.js'
+import { Graph, type Half, type Value } from './graph.js'
 import { KERNELS } from './kernels/index.js'
 import { recordInto, registerRecorder, valueOf } from './recorder.js'
 
 registerRecorder(KERNELS)
 tf.enableProdMode() // folding constants uses the CPU backend, which would advise on standard error to use another one
 
-/** A weight in a file: float32, row-major. */
+/** A weight in a file, row-major. */
 export interface ExternalWeight extends External {
   readonly shape: readonly number[]
+  /** Where it is not float32. */
+  readonly kept?: Half
 }
 
 /** A step as an ONNX model: static shapes, one session run for the whole of it. */
@@ -22,14 +24,19 @@ export interface CompiledStep {
   readonly footprint: number
 }
 
+export interface CompileOptions {
+  /** Whether products with weights that are kept in 16 bits are computed in so many. @default false: in float32 */
+  readonly narrowProducts?: boolean
+}
+
 /**
  * Runs a step once with tensors that have no numbers, and keeps what it would have computed: its gradients too, as
  * TensorFlow.js makes them out of ordinary kernels.
  *
  * @throws {UnsupportedKernelError} naming the kernel, and the op that asked for it, if it cannot be recorded
  */
-export function compile (step: Step, inputs: ReadonlyMap<string, TensorSpec>, weights: ReadonlyMap<string, ExternalWeight>): CompiledStep {
-  const graph = new Graph()
+export function compile (step: Step, inputs: ReadonlyMap<string, TensorSpec>, weights: ReadonlyMap<string, ExternalWeight>, { narrowProducts = false }: CompileOptions = {}): CompiledStep {
+  const graph = new Graph(narrowProducts)
   const values = new Map<string, Value>([...inputs].map(([name, spec]) => [name, graph.input(name, spec)]))
   const outputs = recordInto(graph, tensorOf => {
     const given = new Map<string, tf.Tensor>()
@@ -58,5 +65,5 @@ export function compile (step: Step, inputs: ReadonlyMap<string, TensorSpec>, we
 function weightNamed (graph: Graph, name: string, weights: ReadonlyMap<string, ExternalWeight>): Value {
   const weight = weights.get(name)
   if (weight === undefined) throw new Error(`the step asks for ${name}, which is neither an input nor a weight`)
-  return graph.external(name, weight.shape, weight)
+  return graph.external(name, weight.shape, weight, weight.kept)
 }

@@ -1,5 +1,5 @@
 import { footprint } from './footprint.js'
-import type { Attribute, Element, External, Initializer, Model, Node, Port } from './format.js'
+import { type Attribute, ELEMENT, type Element, type External, type Initializer, type Model, type Node, type Port } from './format.js'
 
 export type Dtype = 'float32' | 'int32' | 'bool'
 export type Data = Float32Array | Int32Array | Uint8Array
@@ -13,7 +13,11 @@ export interface Value {
   readonly producer: string
   /** Row-major, where it is a constant. */
   readonly data?: Data
+  /** It lies there in 16 bits; nodes get it as `dtype` all the same. */
+  readonly kept?: Half
 }
+
+export type Half = 'float16' | 'bfloat16'
 
 /** Shape and type of what a node gives. */
 export type Result = Pick<Value, 'shape' | 'dtype'>
@@ -21,17 +25,20 @@ export type Result = Pick<Value, 'shape' | 'dtype'>
 interface EmitOptions {
   readonly attributes?: Readonly<Record<string, Attribute>>
   readonly domain?: string
+  /** The node takes floats in so many bits, those that are kept so as they are, and gives the like. @default float32 */
+  readonly kept?: Half | undefined
 }
 
 /** Operators beside ONNX's own that ONNX Runtime brings. */
 export const MICROSOFT = 'com.microsoft'
 
-const ITEM_BYTES = { float32: 4, int32: 4, bool: 1 }
+const ITEM_BYTES = { float32: 4, int32: 4, bool: 1, float16: 2, bfloat16: 2 }
 
 const OPSETS = { '': 21, [MICROSOFT]: 1 }
 
 /** An ONNX graph in the making. */
 export class Graph {
+  readonly narrowProducts: boolean
   readonly #nodes: Node[] = []
   readonly #inputs: Port[] = []
   readonly #initializers = new Map<string, Initializer>()
@@ -41,15 +48,20 @@ export class Graph {
   readonly #bytes = new Map<string, number>()
   #count = 0
 
+  /** @param narrowProducts whether products with what is kept in 16 bits are computed in so many */
+  constructor (narrowProducts = false) {
+    this.narrowProducts = narrowProducts
+  }
+
   input (name: string, { shape, dtype }: Result): Value {
     this.#inputs.push({ name, shape, element: dtype })
     return { name, shape, dtype, producer: `input ${name}` }
   }
 
   /** A constant whose numbers lie in a file. */
-  external (name: string, shape: readonly number[], place: External): Value {
-    this.#initializers.set(name, { name, shape, element: 'float32', data: place })
-    return { name, shape, dtype: 'float32', producer: `weight ${name}` }
+  external (name: string, shape: readonly number[], place: External, kept?: Half): Value {
+    this.#initializers.set(name, { name, shape, element: kept ?? 'float32', data: place })
+    return { name, shape, dtype: 'float32', producer: `weight ${name}`, ...(kept && { kept }) }
   }
 
   constant (data: Data, { shape, dtype }: Result): Value {
@@ -75,12 +87,13 @@ export class Graph {
   }
 
   /** As `emit`, where there are several results. */
-  emitAll (op: string, inputs: ReadonlyArray<Value | string | undefined>, results: readonly Result[], { attributes = {}, domain }: EmitOptions = {}): Value[] {
-    const values = results.map(({ shape, dtype }) => ({ name: this.#name(op), shape, dtype, producer: op }))
-    for (const { name, shape, dtype } of values) this.#bytes.set(name, ITEM_BYTES[dtype] * shape.reduce((product, size) => product * size, 1))
+  emitAll (op: string, inputs: ReadonlyArray<Value | string | undefined>, results: readonly Result[], { attributes = {}, domain, kept }: EmitOptions = {}): Value[] {
+    const names = inputs.map(input => typeof input === 'string' ? input : input === undefined ? '' : this.#as(kept, input).name)
+    const values = results.map(({ shape, dtype }) => ({ name: this.#name(op), shape, dtype, producer: op, ...(kept !== undefined && dtype === 'float32' && { kept }) }))
+    for (const { name, shape, dtype, kept } of values) this.#bytes.set(name, ITEM_BYTES[kept ?? dtype] * shape.reduce((product, size) => product * size, 1))
     this.#nodes.push({
       op,
-      inputs: inputs.map(input => typeof input === 'string' ? input : input?.name ?? ''),
+      inputs: names,
       outputs: values.map(({ name }) => name),
       attributes,
       ...(domain === undefined ? {} : { domain })
@@ -93,7 +106,7 @@ export class Graph {
     const taken = new Set([...this.#inputs.map(({ name }) => name), ...this.#initializers.keys()])
     for (const [name, value] of Object.entries(outputs)) {
       if (taken.has(name)) throw new Error(`output ${name} is called as an input or a weight is; name it otherwise`)
-      this.#nodes.push({ op: 'Identity', inputs: [value.name], outputs: [name], attributes: {} })
+      this.#nodes.push({ op: 'Identity', inputs: [this.#as(undefined, value).name], outputs: [name], attributes: {} })
     }
     const needed = new Set(Object.keys(outputs))
     const nodes = [...this.#nodes].reverse().filter(({ inputs, outputs }) => {
@@ -102,13 +115,32 @@ export class Graph {
       return used
     }).reverse()
     return {
-      nodes: withoutCopies(nodes, new Set([...this.#inputs.map(({ name }) => name), ...this.#initializers.keys()])),
+      nodes: withoutCopies(this.#wideningFirst(nodes), new Set([...this.#inputs.map(({ name }) => name), ...this.#initializers.keys()])),
       initializers: [...this.#initializers.values()].filter(({ name }) => needed.has(name)),
       inputs: this.#inputs,
       outputs: Object.entries(outputs).map(([name, { shape, dtype }]) => ({ name, shape, element: dtype })),
       opsets: OPSETS,
       footprint: footprint(nodes, new Set(Object.keys(outputs)), this.#bytes)
     }
+  }
+
+  /**
+   * ONNX Runtime runs what a node takes in the order of its inputs' places, last place first: what has its place before all
+   * others is widened just before it is needed, and not the whole model at the beginning (measured on GPT-2 small: 0.33 GB less).
+   */
+  #wideningFirst (nodes: readonly Node[]): Node[] {
+    const widens = ({ op, inputs: [from] }: Node): boolean => op === 'Cast' && this.#initializers.has(from)
+    return [...nodes.filter(widens), ...nodes.filter(node => !widens(node))]
+  }
+
+  /** Floats in other bits, made anew for each node that takes them: what is widened takes no memory for longer than that. */
+  #as (kept: Half | undefined, value: Value): Value {
+    if (value.dtype !== 'float32' || value.kept === kept) return value
+    const { shape, dtype, producer } = value
+    const cast = { name: this.#name('Cast'), shape, dtype, producer, ...(kept && { kept }) }
+    this.#bytes.set(cast.name, ITEM_BYTES[kept ?? dtype] * shape.reduce((product, size) => product * size, 1))
+    this.#nodes.push({ op: 'Cast', inputs: [value.name], outputs: [cast.name], attributes: { to: ELEMENT[kept ?? 'float32'] } })
+    return cast
   }
 
   #initialize (name: string, element: Element, shape: readonly number[], data: Data | BigInt64Array): void {

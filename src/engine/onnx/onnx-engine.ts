@@ -1,11 +1,12 @@
 import { totalmem } from 'node:os'
-import * as tf from '@tensorflow/tfjs'
 import { BackendError, EngineError, MemoryLimitError } from '../../errors.js'
 import type { FloatTensor, NamedTensors, TensorData } from '../../types.js'
 import type { Engine, Weights } from '../engine.js'
 import type { StepRun, TensorSpec } from '../step.js'
 import { compile } from './compile.js'
 import { type ExternalWeights, externalWeights } from './external-weights.js'
+import { encodeModel } from './format.js'
+import { Graph, type Half } from './graph.js'
 import { hasCudaProvider, loadRuntime, type Runtime, type Session } from './runtime.js'
 
 type Device = 'cpu' | 'cuda' | 'webgpu'
@@ -55,12 +56,17 @@ export class OnnxEngine implements Engine {
   }
 
   /**
-   * @throws {BackendError} if ONNX Runtime is not installed, or the device cannot be used
-   * @throws {EngineError} if weights cannot be kept as float32
+   * @throws {BackendError} if ONNX Runtime is not installed, or the device cannot be used, or not with the weights' dtype
+   * @throws {EngineError} if weights have to be copied and cannot be
    */
   static async open (weights: Weights, init: OnnxEngineInit): Promise<OnnxEngine> {
     const runtime = installedRuntime()
-    return new OnnxEngine(runtime, await externalWeights(weights), { ...init, device: await deviceOf(runtime, init.device) })
+    const device = await deviceOf(runtime, init.device)
+    const external = await externalWeights(weights)
+    if (device !== 'cpu') {
+      for (const kept of new Set([...external.weights.values()].map(({ kept }) => kept))) await checkProducts(runtime, device, kept)
+    }
+    return new OnnxEngine(runtime, external, { ...init, device })
   }
 
   async run (run: StepRun): Promise<NamedTensors<Float32Array>> {
@@ -93,7 +99,7 @@ export class OnnxEngine implements Engine {
       return known.session
     }
     this.#checkSize(this.#tooLarge.get(id) ?? 0)
-    const { model, footprint: least } = compile(step, specs, this.#weights.weights)
+    const { model, footprint: least } = compile(step, specs, this.#weights.weights, { narrowProducts: this.#init.device !== 'cpu' })
     const footprint = least * SLACK
     if (footprint > this.#memory) this.#tooLarge.set(id, footprint)
     this.#checkSize(footprint)
@@ -162,12 +168,23 @@ async function deviceOf (runtime: Runtime, wanted: Device | 'auto'): Promise<Dev
   return wanted
 }
 
-/** Why nothing can be run on a device: undefined if something can. */
-async function whyNot (runtime: Runtime, device: Device): Promise<string | undefined> {
-  const { model } = compile(tensor => ({ y: tf.neg(tensor('x')) }), new Map([['x', { shape: [1], dtype: 'float32' }]]), new Map())
+/** @throws {BackendError} if a device computes no products of what is kept so */
+async function checkProducts (runtime: Runtime, device: Device, kept: Half | undefined): Promise<void> {
+  if (await whyNot(runtime, device, kept) !== undefined) throw new BackendError(`${device} computes no products in ${kept ?? 'float32'} here; use another --dtype, or --device cpu`)
+}
+
+/** Why a product cannot be run on a device: undefined if it can. */
+async function whyNot (runtime: Runtime, device: Device, kept?: Half): Promise<string | undefined> {
+  const graph = new Graph()
+  const x = graph.input('x', { shape: [1, 1], dtype: 'float32' })
+  const model = encodeModel(graph.finish({ y: graph.emit('MatMul', [x, x], x, { kept }) }))
   try {
     const session = await runtime.InferenceSession.create(model, { executionProviders: [device], logSeverityLevel: 4 })
-    await session.release()
+    try {
+      await session.run({ x: new runtime.Tensor('float32', Float32Array.of(1), [1, 1]) }, { logSeverityLevel: 4 })
+    } finally {
+      await session.release()
+    }
     return undefined
   } catch (error) {
     const [first] = (error as Error).message.split('\n', 1)

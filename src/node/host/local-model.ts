@@ -7,9 +7,15 @@ import { BaseModel, type ModelInfo } from '../../model/base-model.js'
 import type { PassShape } from '../../model/joined-batch.js'
 import type { WeightChange } from '../../model/merge.js'
 import type { PassResult } from '../../model/pass.js'
+import type { ModelDtype } from '../../model/weights.js'
 import type { AdaptationData, AdapterTensors, FloatTensor, Site, SiteData } from '../../types.js'
 import { encodeParts } from './encoded-part.js'
 import type { LentAdapter, LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
+
+export interface ModelOptions extends EngineOptions {
+  /** What the base model's matrices are kept as. @default f32 */
+  readonly dtype?: ModelDtype
+}
 
 /** A base model in this thread, with whatever is merged into it or runs beside it. */
 export class LocalModel implements LentModel {
@@ -26,8 +32,8 @@ export class LocalModel implements LentModel {
   }
 
   /** @throws what `BaseModel.load` and `openEngine` throw */
-  static async open (folder: string, options: EngineOptions, log: (line: string) => void, allocate?: (bytes: number) => Uint8Array): Promise<LocalModel> {
-    return new LocalModel(await BaseModel.load(folder, async weights => await openEngine(weights, options, log)), allocate)
+  static async open (folder: string, { dtype, ...engine }: ModelOptions, log: (line: string) => void, allocate?: (bytes: number) => Uint8Array): Promise<LocalModel> {
+    return new LocalModel(await BaseModel.load(folder, async weights => await openEngine(weights, engine, log), dtype), allocate)
   }
 
   get info (): ModelInfo { return this.#model.info }

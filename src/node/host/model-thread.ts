@@ -1,11 +1,11 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { pEvent } from 'p-event'
-import type { EngineOptions } from '../../engine/open-engine.js'
 import * as errors from '../../errors.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import { unlessAborted } from '../../protocols/deadline.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
+import type { ModelOptions } from './local-model.js'
 import { PartStream } from './part-stream.js'
 import type { FromThread, PartMessage, ThreadData, ThreadError, ToThread } from './thread-messages.js'
 
@@ -14,7 +14,7 @@ const MAIN = new URL(`model-thread-main${extname(import.meta.filename)}`, import
 /** From the sources a thread has to ask for the compiler itself. */
 const FROM_SOURCES = `import('tsx/esm/api').then(({ register }) => { register(); return import(${JSON.stringify(MAIN)}) })`
 
-export interface ModelThreadInit extends EngineOptions {
+export interface ModelThreadInit extends ModelOptions {
   /** A Hugging Face folder. */
   readonly folder: string
   readonly log: (line: string) => void

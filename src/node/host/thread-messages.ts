@@ -1,12 +1,12 @@
-import type { EngineOptions } from '../../engine/open-engine.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import type { EncodedPart } from './encoded-part.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
+import type { ModelOptions } from './local-model.js'
 
 /** What a model's thread is started with. */
 export interface ThreadData {
   readonly folder: string
-  readonly options: EngineOptions
+  readonly options: ModelOptions
 }
 
 export interface ThreadError {

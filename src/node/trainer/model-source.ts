@@ -3,6 +3,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { NoHostError } from '../../errors.js'
 import { describeModel, type ModelInfo } from '../../model/base-model.js'
 import { createTokenizer, loadTokenizer, type Tokenizer } from '../../model/tokenizer.js'
+import type { ModelDtype } from '../../model/weights.js'
 import type { Advert } from '../../protocols/advert/index.js'
 import { Deadline } from '../../protocols/deadline.js'
 import type { ColaNode } from '../node.js'
@@ -21,8 +22,8 @@ export async function isFolder (path: string): Promise<boolean> {
 }
 
 /** A model whose folder is here. @throws {InvalidModelError} if it does not hold one */
-export async function modelInFolder (folder: string): Promise<ModelSource> {
-  return { info: await describeModel(folder), tokenizer: async () => await loadTokenizer(folder) }
+export async function modelInFolder (folder: string, dtype: ModelDtype = 'f32'): Promise<ModelSource> {
+  return { info: await describeModel(folder, dtype), tokenizer: async () => await loadTokenizer(folder) }
 }
 
 /**

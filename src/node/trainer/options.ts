@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { InvalidOptionError } from '../../errors.js'
 import { OPTIMIZERS } from '../../gl/optimizer.js'
 import { SCHEDULES } from '../../gl/schedule.js'
+import { MODEL_DTYPES } from '../../model/weights.js'
 import { AUXILIARY_KINDS, MODES } from '../../types.js'
 import { WIRE_OPTIONS } from './wire-form.js'
 
@@ -11,6 +12,8 @@ const count = z.number().int().positive()
 export const trainOptionsSchema = z.strictObject({
   /** A model's folder; or the id, the beginning of the id (8 digits) or the name of a model that a host offers. */
   model: z.string().min(1),
+  /** What the matrices of a model in a folder are rounded to, as its hosts do: others have another id. */
+  dtype: z.enum(MODEL_DTYPES).default('f32'),
   /** Files and folders of text. */
   data: z.array(z.string()).optional(),
   /** One fixed batch for every step in place of `data`: safetensors with `input_ids`, `attention_mask` and `labels`. */

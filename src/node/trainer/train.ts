@@ -87,7 +87,7 @@ const STATE_INTERVAL = 500
  */
 export async function trainLocally (options: TrainOptions, context: Omit<TrainContext, 'engine'>, engine: EngineOptions = {}): Promise<TrainReport> {
   if (!await isFolder(options.model)) throw new InvalidOptionError(`${options.model} is not a folder; --local needs the base model's folder`)
-  const model = await ModelThread.open({ folder: options.model, log: line => context.reporter.log(line), ...engine })
+  const model = await ModelThread.open({ folder: options.model, dtype: options.dtype, log: line => context.reporter.log(line), ...engine })
   context.reporter.log(`computes on ${model.engine.description}`)
   try {
     const unlimited = { rows: Number.MAX_SAFE_INTEGER, tokens: Number.MAX_SAFE_INTEGER, rank: Number.MAX_SAFE_INTEGER }
@@ -115,7 +115,7 @@ export async function trainInMesh (node: ColaNode, options: TrainOptions, contex
   const { reporter, signal } = context
   const patience = options.patience * 1000
   const source = await isFolder(options.model)
-    ? await modelInFolder(options.model)
+    ? await modelInFolder(options.model, options.dtype)
     : await modelInMesh(node, options.model, patience, signal)
   return await trainAt({
     source,

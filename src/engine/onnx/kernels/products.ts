@@ -11,11 +11,12 @@ function matMul (graph: Graph, a: Value, b: Value, { transposeA = false, transpo
   const rows = a.shape.at(transposeA ? -1 : -2) ?? 1
   const columns = b.shape.at(transposeB ? -2 : -1) ?? 1
   const result = { shape: [...batch, rows, columns], dtype: a.dtype }
-  if (!transposeA && !transposeB) return graph.emit('MatMul', [a, b], result)
+  const kept = graph.narrowProducts ? a.kept ?? b.kept : undefined
+  if (!transposeA && !transposeB) return graph.emit('MatMul', [a, b], result, { kept })
   const attributes = { transA: transposeA ? 1 : 0, transB: transposeB ? 1 : 0 }
   return a.shape.length === 2 && b.shape.length === 2
-    ? graph.emit('Gemm', [a, b], result, { attributes })
-    : graph.emit('FusedMatMul', [a, b], result, { attributes, domain: MICROSOFT })
+    ? graph.emit('Gemm', [a, b], result, { attributes, kept })
+    : graph.emit('FusedMatMul', [a, b], result, { attributes, domain: MICROSOFT, kept })
 }
 
 export const PRODUCTS: Readonly<Record<string, RecordKernel>> = {

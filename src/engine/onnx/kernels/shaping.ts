@@ -103,7 +103,7 @@ export const SHAPING: Readonly<Record<string, RecordKernel>> = {
 
   GatherV2: ({ graph, inputs: { x, indices }, attrs: { axis, batchDims } }: KernelCall<{ axis: number, batchDims: number }>) => {
     if (batchDims !== 0) throw new UnsupportedKernelError('kernel GatherV2 with batchDims cannot be compiled yet')
-    return graph.emit('Gather', [x, indices], { shape: x.shape.toSpliced(axis, 1, ...indices.shape), dtype: x.dtype }, { attributes: { axis } })
+    return graph.emit('Gather', [x, indices], { shape: x.shape.toSpliced(axis, 1, ...indices.shape), dtype: x.dtype }, { attributes: { axis }, kept: x.kept })
   },
   /** Slices of a tensor replaced, each at the place that its row of indices says. */
   TensorScatterUpdate: ({ graph, inputs: { tensor, indices, updates } }) => {
