@@ -11,7 +11,7 @@ export const ENGINE_OPTIONS = {
   dtype: { type: 'choice', choices: MODEL_DTYPES, default: 'f32', describe: 'what the base model\'s matrices are kept as: 16 bits take half the memory, and on cuda and webgpu are computed in, on the CPU widened for each product' },
   threads: { type: 'integer', min: 1, describe: 'threads of compiled passes on the CPU (default: one a core)' },
   spin: { type: 'boolean', default: false, describe: 'let those threads wait busily for more work: faster on a machine that has nothing else to do' },
-  memory: { type: 'integer', min: 1, describe: 'MB that compiled passes may take beside the weights; larger ones are done in parts (default: half of the machine\'s)' }
+  memory: { type: 'integer', min: 1, describe: 'MB that passes may take beside the weights; larger ones are done in parts (default: half of the machine\'s)' }
 } as const satisfies Options
 
 export function engineOptions ({ backend, device, dtype, threads, spin, memory }: Values<typeof ENGINE_OPTIONS>): ModelOptions {

@@ -1,24 +1,52 @@
 import * as tf from '@tensorflow/tfjs'
+import { UnsupportedKernelError } from '../errors.js'
 import { readStored } from '../tensor/stored.js'
 import type { FloatTensor, NamedTensors } from '../types.js'
 import { type Backend, startBackend } from './backend.js'
 import type { Engine, Weights } from './engine.js'
-import type { StepRun, TensorsByName } from './step.js'
+import { checkMemory, defaultMemory } from './memory-limit.js'
+import { compile } from './onnx/compile.js'
+import { specsOf, type Step, type StepRun, type TensorSpec, type TensorsByName } from './step.js'
+
+/** All that WebAssembly can have, in bytes. */
+const WASM_MEMORY = 2 ** 32
+
+/** How often WebAssembly has each weight: as it is, and arranged for products. */
+const WASM_WEIGHTS = 2
+
+/** What a run takes, of what its tensors take (measured on GPT-2 small with WebAssembly: 0.96, and its memory breaks up). */
+const SLACK = 1.25
+
+/** Steps of which it is known what they take. */
+const KNOWN_STEPS = 1000
+
+/** A weight's place in a file that nobody reads. */
+const NOWHERE = { location: '', offset: 0, length: 0 }
 
 /** Runs steps op by op on a TensorFlow.js backend. */
 export class EagerEngine implements Engine {
   readonly name: string
   readonly description: string
   readonly #weights: ReadonlyMap<string, tf.Tensor>
+  /** What runs may take, in bytes. */
+  readonly #memory: number
+  /** What runs of steps take by their ids, in bytes. */
+  readonly #taken = new Map<string, number>()
 
-  private constructor ({ name, description }: Backend, weights: ReadonlyMap<string, tf.Tensor>) {
+  private constructor ({ name, description }: Backend, weights: ReadonlyMap<string, tf.Tensor>, memory: number) {
     this.name = name
     this.description = description
     this.#weights = weights
+    const kept = [...weights.values()].reduce((sum, { size }) => sum + 4 * size, 0)
+    this.#memory = name === 'wasm' ? Math.min(memory, WASM_MEMORY - WASM_WEIGHTS * kept) : memory
   }
 
-  /** On the backend that runs in this process, or the best one. */
-  static async open (weights: Weights): Promise<EagerEngine> {
+  /**
+   * On the backend that runs in this process, or the best one.
+   *
+   * @param memory that runs may take beside the weights, in bytes
+   */
+  static async open (weights: Weights, memory = defaultMemory()): Promise<EagerEngine> {
     const backend = await startBackend()
     const tensors = new Map<string, tf.Tensor>()
     try {
@@ -26,14 +54,17 @@ export class EagerEngine implements Engine {
         const { values, shape } = await readStored(name, stored)
         tensors.set(name, tf.tensor(values, [...shape]))
       }
-      return new EagerEngine(backend, tensors)
+      return new EagerEngine(backend, tensors, memory)
     } catch (error) {
       tf.dispose([...tensors.values()])
       throw error
     }
   }
 
-  async run ({ step, inputs }: StepRun): Promise<NamedTensors<Float32Array>> {
+  /** @throws {MemoryLimitError} if it would take more than it may */
+  async run (run: StepRun): Promise<NamedTensors<Float32Array>> {
+    checkMemory(this.#takenBy(run), this.#memory)
+    const { step, inputs } = run
     const given = new Map([...inputs].map(([name, { shape, values }]) =>
       [name, tf.tensor(values, [...shape], values instanceof Int32Array ? 'int32' : 'float32')]))
     const tensor = (name: string): tf.Tensor => {
@@ -47,6 +78,27 @@ export class EagerEngine implements Engine {
       return new Map(await Promise.all(Object.entries(outputs).map(async ([name, result]) => [name, await atRest(result)] as const)))
     } finally {
       tf.dispose([...given.values(), outputs])
+    }
+  }
+
+  /** Nothing goes before a step ends, so that all of its tensors count. They are known by recording it; 0 where that is not possible. */
+  #takenBy ({ step, key, inputs }: StepRun): number {
+    const specs = specsOf(inputs)
+    const id = JSON.stringify([key, [...specs]])
+    const known = this.#taken.get(id)
+    if (known !== undefined) return known
+    const taken = SLACK * this.#sumOf(step, specs)
+    if (this.#taken.size >= KNOWN_STEPS) this.#taken.clear()
+    this.#taken.set(id, taken)
+    return taken
+  }
+
+  #sumOf (step: Step, specs: ReadonlyMap<string, TensorSpec>): number {
+    try {
+      return compile(step, specs, new Map([...this.#weights].map(([name, { shape }]) => [name, { shape, ...NOWHERE }]))).sum
+    } catch (error) {
+      if (error instanceof UnsupportedKernelError) return 0
+      throw error
     }
   }
 

@@ -18,7 +18,7 @@ export interface EngineOptions {
   readonly threads?: number
   /** Whether those threads wait busily for the next product: faster on a machine that has nothing else to do. @default false */
   readonly spin?: boolean
-  /** That compiled passes may take beside the weights, in bytes; larger ones are done in parts. @default half of the machine's */
+  /** That passes may take beside the weights, in bytes; larger ones are done in parts. @default half of the machine's */
   readonly memory?: number
 }
 
@@ -29,20 +29,21 @@ export interface EngineOptions {
  * @throws {BackendError} if a device or a backend is asked for that cannot be used here
  */
 export async function openEngine (weights: Weights, { backend = 'auto', device = 'auto', ...init }: EngineOptions, log: (line: string) => void): Promise<Engine> {
-  if (backend !== 'auto') return await openEager(weights, backend)
+  const { memory } = init
+  if (backend !== 'auto') return await openEager(weights, backend, memory)
   try {
     const compiled = await OnnxEngine.open(weights, { ...init, device })
-    return new Compiled(compiled, async () => await openEager(weights, 'auto'), log)
+    return new Compiled(compiled, async () => await openEager(weights, 'auto', memory), log)
   } catch (error) {
     if (device !== 'auto' || !(error instanceof BackendError || error instanceof EngineError)) throw error
     log(`${error.message}; computing op by op, which is many times slower`)
-    return await openEager(weights, 'auto')
+    return await openEager(weights, 'auto', memory)
   }
 }
 
-async function openEager (weights: Weights, backend: BackendChoice): Promise<Engine> {
+async function openEager (weights: Weights, backend: BackendChoice, memory: number | undefined): Promise<Engine> {
   await startBackend(backend)
-  return await EagerEngine.open(weights)
+  return await EagerEngine.open(weights, memory)
 }
 
 /** Compiles what it can. What it cannot runs op by op, and that is said once. */

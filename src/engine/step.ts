@@ -24,3 +24,7 @@ export interface StepRun {
   readonly key: string
   readonly inputs: NamedTensors
 }
+
+export function specsOf (inputs: NamedTensors): Map<string, TensorSpec> {
+  return new Map([...inputs].map(([name, { shape, values }]) => [name, { shape, dtype: values instanceof Int32Array ? 'int32' : 'float32' }]))
+}

@@ -22,6 +22,8 @@ export interface CompiledStep {
   readonly outputs: readonly Port[]
   /** What a run takes beside inputs and weights, in bytes. */
   readonly footprint: number
+  /** What it would take if nothing were let go before the end, in bytes. */
+  readonly sum: number
 }
 
 export interface CompileOptions {
@@ -59,7 +61,7 @@ export function compile (step: Step, inputs: ReadonlyMap<string, TensorSpec>, we
     }
   })
   const model = graph.finish(outputs)
-  return { model: encodeModel(model), inputs: model.inputs, outputs: model.outputs, footprint: model.footprint }
+  return { model: encodeModel(model), inputs: model.inputs, outputs: model.outputs, footprint: model.footprint, sum: model.sum }
 }
 
 function weightNamed (graph: Graph, name: string, weights: ReadonlyMap<string, ExternalWeight>): Value {

@@ -30,3 +30,8 @@ export function footprint (nodes: readonly Node[], outputs: ReadonlySet<string>,
   }
   return peak
 }
+
+/** What all tensors of a run take together, in bytes, as where none goes before the end. Parameters as those of `footprint`. */
+export function sumOfTensors (nodes: readonly Node[], bytesOf: ReadonlyMap<string, number>): number {
+  return nodes.filter(({ op }) => !VIEWS.has(op)).flatMap(({ outputs }) => outputs).reduce((sum, name) => sum + (bytesOf.get(name) ?? 0), 0)
+}

@@ -1,4 +1,4 @@
-import { footprint } from './footprint.js'
+import { footprint, sumOfTensors } from './footprint.js'
 import { type Attribute, ELEMENT, type Element, type External, type Initializer, type Model, type Node, type Port } from './format.js'
 
 export type Dtype = 'float32' | 'int32' | 'bool'
@@ -102,7 +102,7 @@ export class Graph {
   }
 
   /** The graph of what the outputs need, and nothing else. All inputs stay. */
-  finish (outputs: Readonly<Record<string, Value>>): Model & { readonly footprint: number } {
+  finish (outputs: Readonly<Record<string, Value>>): Model & { readonly footprint: number, readonly sum: number } {
     const taken = new Set([...this.#inputs.map(({ name }) => name), ...this.#initializers.keys()])
     for (const [name, value] of Object.entries(outputs)) {
       if (taken.has(name)) throw new Error(`output ${name} is called as an input or a weight is; name it otherwise`)
@@ -120,7 +120,8 @@ export class Graph {
       inputs: this.#inputs,
       outputs: Object.entries(outputs).map(([name, { shape, dtype }]) => ({ name, shape, element: dtype })),
       opsets: OPSETS,
-      footprint: footprint(nodes, new Set(Object.keys(outputs)), this.#bytes)
+      footprint: footprint(nodes, new Set(Object.keys(outputs)), this.#bytes),
+      sum: sumOfTensors(nodes, this.#bytes)
     }
   }
 

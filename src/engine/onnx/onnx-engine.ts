@@ -1,8 +1,8 @@
-import { totalmem } from 'node:os'
-import { BackendError, EngineError, MemoryLimitError } from '../../errors.js'
+import { BackendError, EngineError } from '../../errors.js'
 import type { FloatTensor, NamedTensors, TensorData } from '../../types.js'
 import type { Engine, Weights } from '../engine.js'
-import type { StepRun, TensorSpec } from '../step.js'
+import { checkMemory, defaultMemory } from '../memory-limit.js'
+import { specsOf, type StepRun } from '../step.js'
 import { compile } from './compile.js'
 import { type ExternalWeights, externalWeights } from './external-weights.js'
 import { encodeModel } from './format.js'
@@ -90,30 +90,26 @@ export class OnnxEngine implements Engine {
   }
 
   async #session ({ step, key, inputs }: StepRun): Promise<Session> {
-    const specs = new Map([...inputs].map(([name, tensor]) => [name, specOf(tensor)]))
-    const id = JSON.stringify([key, [...specs].map(([name, { shape, dtype }]) => [name, dtype, shape])])
+    const specs = specsOf(inputs)
+    const id = JSON.stringify([key, [...specs]])
     const known = this.#sessions.get(id)
     if (known !== undefined) {
       this.#sessions.delete(id)
       this.#sessions.set(id, known)
       return known.session
     }
-    this.#checkSize(this.#tooLarge.get(id) ?? 0)
+    checkMemory(this.#tooLarge.get(id) ?? 0, this.#memory)
     const { model, footprint: least } = compile(step, specs, this.#weights.weights, { narrowProducts: this.#init.device !== 'cpu' })
     const footprint = least * SLACK
     if (footprint > this.#memory) this.#tooLarge.set(id, footprint)
-    this.#checkSize(footprint)
+    checkMemory(footprint, this.#memory)
     await this.#makeRoom(footprint)
     const session = await this.#create(model)
     this.#sessions.set(id, { session, footprint })
     return session
   }
 
-  get #memory (): number { return this.#init.memory ?? Math.min(totalmem(), process.constrainedMemory() || Infinity) / 2 }
-
-  #checkSize (footprint: number): void {
-    if (footprint > this.#memory) throw new MemoryLimitError(`a pass takes ${megabytes(footprint)} MB beside the weights, and the engine may take ${megabytes(this.#memory)}; use shorter rows, or a larger --memory`)
-  }
+  get #memory (): number { return this.#init.memory ?? defaultMemory() }
 
   /** Those that were not used for longest go first. */
   async #makeRoom (footprint: number): Promise<void> {
@@ -190,14 +186,6 @@ async function whyNot (runtime: Runtime, device: Device, kept?: Half): Promise<s
     const [first] = (error as Error).message.split('\n', 1)
     return first.replace(/^.* was false\. /, '') // where in its sources
   }
-}
-
-function megabytes (bytes: number): string {
-  return (bytes / 1e6).toFixed(0)
-}
-
-function specOf ({ shape, values }: TensorData): TensorSpec {
-  return { shape, dtype: values instanceof Int32Array ? 'int32' : 'float32' }
 }
 
 function inputNamed (inputs: NamedTensors, name: string): TensorData {

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
+import type { EngineOptions } from '../../../src/engine/open-engine.js'
 import type { LentPass } from '../../../src/node/host/lent-model.js'
 import { LocalModel } from '../../../src/node/host/local-model.js'
 import type { AuxiliarySpec } from '../../../src/types.js'
@@ -12,6 +13,8 @@ import { failureOf } from '../../support/failure.js'
 import { temporaryFolder } from '../../support/temporary-folder.js'
 
 const SPECS: readonly AuxiliarySpec[] = [{ kind: 'low-rank', rank: 2, alpha: 1 }, { kind: 'linear', rank: 1, alpha: 0.5 }]
+const COMPILED: EngineOptions = { device: 'cpu' }
+const OP_BY_OP: EngineOptions = { backend: 'wasm' }
 const quiet = (): void => { /* nobody reads it */ }
 
 describe('host: a model whose engine may take little memory', () => {
@@ -22,8 +25,8 @@ describe('host: a model whose engine may take little memory', () => {
     await writeModel(path, { vocab_size: 53, n_positions: 16, n_embd: 12, n_layer: 2, n_head: 2 }, seeded(1))
   })
 
-  async function withMemory<T> (memory: number | undefined, use: (model: LocalModel) => Promise<T>): Promise<T> {
-    const model = await LocalModel.open(path, { device: 'cpu', ...(memory === undefined ? {} : { memory }) }, quiet)
+  async function withMemory<T> (memory: number | undefined, use: (model: LocalModel) => Promise<T>, engine: EngineOptions = COMPILED): Promise<T> {
+    const model = await LocalModel.open(path, { ...engine, ...(memory === undefined ? {} : { memory }) }, quiet)
     try {
       return await use(model)
     } finally {
@@ -47,26 +50,28 @@ describe('host: a model whose engine may take little memory', () => {
     }
   }
 
-  it('does a pass in parts, with the same results, and refuses a row that is too large', async () => {
-    const whole = await withMemory(undefined, async model => await model.pass(passAt(model)))
-    let done = 0
-    for (let memory = 2 ** 10; done < 3; memory *= 2) { // the first that works holds some rows, as 11 take at least 4 times what one takes
-      const results = await withMemory(memory, async model => await model.pass(passAt(model))).catch((error: unknown) => error as Error)
-      if (results instanceof Error) {
-        expect(done, `more memory is not enough: ${results.message}`).to.equal(0)
-        expect(results.name).to.equal('MemoryLimitError')
-        continue
+  for (const engine of [COMPILED, OP_BY_OP]) {
+    it(`does a pass in parts, with the same results, and refuses a row that is too large, ${JSON.stringify(engine)}`, async () => {
+      const whole = await withMemory(undefined, async model => await model.pass(passAt(model)), engine)
+      let done = 0
+      for (let memory = 2 ** 10; done < 3; memory *= 2) { // the first that works holds some rows, as 11 take at least 4 times what one takes
+        const results = await withMemory(memory, async model => await model.pass(passAt(model)), engine).catch((error: unknown) => error as Error)
+        if (results instanceof Error) {
+          expect(done, `more memory is not enough: ${results.message}`).to.equal(0)
+          expect(results.name).to.equal('MemoryLimitError')
+          continue
+        }
+        done++
+        for (const [i, { loss, tokens, data, logits }] of whole.entries()) {
+          expect(relativeError([results[i].loss], [loss])).to.be.below(1e-6)
+          expect(results[i].tokens).to.equal(tokens)
+          expect(results[i].logits!.shape).to.deep.equal(logits!.shape)
+          expect(relativeError(results[i].logits!.values, logits!.values)).to.be.below(1e-5)
+          expectAdaptation(results[i].data, data, 1e-5)
+        }
       }
-      done++
-      for (const [i, { loss, tokens, data, logits }] of whole.entries()) {
-        expect(relativeError([results[i].loss], [loss])).to.be.below(1e-6)
-        expect(results[i].tokens).to.equal(tokens)
-        expect(results[i].logits!.shape).to.deep.equal(logits!.shape)
-        expect(relativeError(results[i].logits!.values, logits!.values)).to.be.below(1e-5)
-        expectAdaptation(results[i].data, data, 1e-5)
-      }
-    }
-  })
+    })
+  }
 
   it('says how much it would take, and goes on with what fits', async () => {
     await withMemory(200_000, async model => {
