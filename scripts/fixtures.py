@@ -7,8 +7,8 @@
 
 needs torch, transformers, peft and safetensors.
 
-transformers' GPT-2 numbers positions from 0 in every row, padded or not, and its eager attention gives a row that may
-look at nothing (left padding) the same weight everywhere. We do as it does, at padding too.
+transformers numbers positions from 0 in every row, padded or not, and its eager attention gives a row that may look at
+nothing (left padding) the same weight everywhere. We do as it does, at padding too.
 """
 import argparse
 import json
@@ -20,28 +20,47 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2LMHeadModel, get_linear_schedule_with_warmup
+from transformers import AutoConfig, AutoModelForCausalLM, get_linear_schedule_with_warmup
 from transformers.pytorch_utils import Conv1D
 
 CASES = {
-    'gpt2-odd': dict(n_embd=36, n_layer=2, n_head=4, n_positions=24, vocab_size=61, n_inner=50,
+    'gpt2-odd': dict(model_type='gpt2', n_embd=36, n_layer=2, n_head=4, n_positions=24, vocab_size=61, n_inner=50,
                      scale_attn_by_inverse_layer_idx=True),
-    'gpt2-sharded': dict(n_embd=32, n_layer=3, n_head=2, n_positions=32, vocab_size=97),
-    'gpt2-half': dict(n_embd=24, n_layer=1, n_head=3, n_positions=16, vocab_size=53, tie_word_embeddings=False,
+    'gpt2-sharded': dict(model_type='gpt2', n_embd=32, n_layer=3, n_head=2, n_positions=32, vocab_size=97),
+    'gpt2-half': dict(model_type='gpt2', n_embd=24, n_layer=1, n_head=3, n_positions=16, vocab_size=53, tie_word_embeddings=False,
                       activation_function='gelu', layer_norm_epsilon=1e-6, scale_attn_weights=False),
+    'llama-plain': dict(model_type='llama', hidden_size=24, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4,
+                        max_position_embeddings=32, vocab_size=59),
+    'llama-grouped': dict(model_type='llama', hidden_size=36, intermediate_size=50, num_hidden_layers=2, num_attention_heads=6,
+                          num_key_value_heads=2, max_position_embeddings=64, vocab_size=61, tie_word_embeddings=True,
+                          attention_bias=True, mlp_bias=True, rms_norm_eps=1e-5,
+                          rope_parameters=dict(rope_type='llama3', rope_theta=20.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                               original_max_position_embeddings=32)),
+    'llama-linear': dict(model_type='llama', hidden_size=27, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3,
+                         num_key_value_heads=1, head_dim=10, max_position_embeddings=32, vocab_size=47,
+                         rope_parameters=dict(rope_type='linear', rope_theta=500.0, factor=4.0)),
+    'mistral': dict(model_type='mistral', hidden_size=30, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4,
+                    num_key_value_heads=2, head_dim=8, max_position_embeddings=32, vocab_size=53, sliding_window=4),
+    'qwen2': dict(model_type='qwen2', hidden_size=32, intermediate_size=45, num_hidden_layers=3, num_attention_heads=4,
+                  num_key_value_heads=2, max_position_embeddings=32, vocab_size=51, use_sliding_window=True, sliding_window=3,
+                  max_window_layers=1, tie_word_embeddings=True),
+    'qwen3': dict(model_type='qwen3', hidden_size=28, intermediate_size=41, num_hidden_layers=2, num_attention_heads=4,
+                  num_key_value_heads=2, head_dim=6, max_position_embeddings=32, vocab_size=57),
 }
 STORED = {
-    'gpt2-odd': dict(dtype=torch.float32),
     'gpt2-sharded': dict(dtype=torch.bfloat16, max_shard_size='20KB'),
     'gpt2-half': dict(dtype=torch.float16),
+    'llama-grouped': dict(dtype=torch.bfloat16, max_shard_size='20KB'),
 }
+WITHOUT_DROPOUT = {'gpt2': dict(resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)}
 
 
 def random_model(seed, settings):
-    """A GPT-2 whose every weight matters: biases and norms are random as well."""
+    """A model whose every weight matters: biases and norms are random as well."""
     torch.manual_seed(seed)
-    model = GPT2LMHeadModel(GPT2Config(initializer_range=0.2, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0,
-                                       bos_token_id=0, eos_token_id=0, **settings))
+    config = AutoConfig.for_model(initializer_range=0.2, bos_token_id=0, eos_token_id=0, **settings,
+                                  **WITHOUT_DROPOUT.get(settings['model_type'], {}))
+    model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1:
@@ -50,7 +69,7 @@ def random_model(seed, settings):
 
 
 def load(folder, dtype=torch.float32):
-    return GPT2LMHeadModel.from_pretrained(folder, dtype=dtype, attn_implementation='eager').eval()
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation='eager').eval()
 
 
 def random_batch(seed, vocabulary, rows, length):
@@ -76,7 +95,7 @@ def golden(model, batch):
         return hook
 
     hooks = [module.register_forward_hook(tap(name)) for name, module in model.named_modules()
-             if isinstance(module, Conv1D) or name == 'lm_head']
+             if isinstance(module, (Conv1D, torch.nn.Linear))]
     result = model(**batch)
     result.loss.backward()
     for hook in hooks:
@@ -91,18 +110,29 @@ def write(tensors, path):
 
 
 def noise(tensors, exact):
+    """Of float32 against float64; not a number where attention is none: some have it sum in float32 whatever the model's dtype, and a row that sees nothing is lost."""
     return max((tensors[name].double() - exact[name]).norm().item() / exact[name].norm().item() for name in exact)
 
 
 def make_case(out, name, seed):
     folder = out / name
-    random_model(seed, CASES[name]).to(STORED[name]['dtype']).save_pretrained(
-        folder, **{key: value for key, value in STORED[name].items() if key != 'dtype'})
+    stored = {'dtype': torch.float32} | STORED.get(name, {})
+    random_model(seed, CASES[name]).to(stored.pop('dtype')).save_pretrained(folder, **stored)
+    if name == 'llama-linear':
+        as_before_version_5(folder / 'config.json')
     batch = random_batch(seed + 1, CASES[name]['vocab_size'], 4, 12)
     tensors = golden(load(folder), batch)
     print(f'{name}: float32 against float64, relative: {noise(tensors, golden(load(folder, torch.float64), batch)):.1e}')
     write(batch, folder / 'batch.safetensors')
     write(tensors, folder / 'golden.safetensors')
+
+
+def as_before_version_5(path):
+    """Most folders on the Hub describe rotary embeddings so."""
+    config = json.loads(path.read_text())
+    rope = config.pop('rope_parameters')
+    config |= {'rope_theta': rope.pop('rope_theta'), 'rope_scaling': {'type': rope.pop('rope_type')} | rope}
+    path.write_text(json.dumps(config, indent=2) + '\n')
 
 
 CURVES = {

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EMBEDDED_MODEL } from '../../src/cli/package-root.js'
-import { Gpt2, gpt2Config } from '../../src/model/gpt2.js'
+import { Gpt2, gpt2Config } from '../../src/model/networks/gpt2.js'
 import { encodeSafetensors } from '../../src/tensor/safetensors.js'
 import type { FloatTensor } from '../../src/types.js'
 import { uniform } from './uniform.js'

@@ -1,14 +1,15 @@
 import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import { z } from 'zod'
 import type { Engine, Weights } from '../engine/engine.js'
 import { InvalidModelError } from '../errors.js'
 import type { Batch, FloatTensor } from '../types.js'
-import { Gpt2, gpt2Config } from './gpt2.js'
 import { mergedWeights, type WeightChange } from './merge.js'
 import type { Network, NetworkInfo } from './network.js'
+import { networkOf } from './networks/registry.js'
 import { type PassOptions, type PassResult, runPass } from './pass.js'
 import { findWeights, hashWeights, type ModelDtype } from './weights.js'
+
+const CONFIG_FILE = 'config.json'
 
 /** What can be said of a base model without loading it. */
 export interface ModelInfo extends NetworkInfo {
@@ -71,22 +72,17 @@ export async function describeModel (folder: string, dtype: ModelDtype = 'f32'):
 }
 
 async function readModel (folder: string, dtype: ModelDtype): Promise<{ info: ModelInfo, network: Network, weights: Weights }> {
-  const config = await readConfig(folder)
-  const network = new Gpt2(config)
-  const weights = await findWeights(folder, network.weights, dtype)
-  const id = await hashWeights(weights, JSON.stringify(config))
+  const { network, config } = networkOf(await readConfig(folder), join(folder, CONFIG_FILE))
+  const weights = await findWeights(folder, network, dtype)
+  const id = await hashWeights(weights, config)
   return { info: { ...network.info, id, name: basename(resolve(folder)) }, network, weights }
 }
 
-async function readConfig (folder: string): Promise<z.infer<typeof gpt2Config>> {
-  const path = join(folder, 'config.json')
-  let json: unknown
+async function readConfig (folder: string): Promise<unknown> {
+  const path = join(folder, CONFIG_FILE)
   try {
-    json = JSON.parse(await readFile(path, 'utf8'))
+    return JSON.parse(await readFile(path, 'utf8'))
   } catch (cause) {
     throw new InvalidModelError(`${path} is not there or not JSON; a model is a Hugging Face folder with config.json, model.safetensors and tokenizer.json`, { cause })
   }
-  const config = gpt2Config.safeParse(json)
-  if (!config.success) throw new InvalidModelError(`${path}: ${z.prettifyError(config.error)}`)
-  return config.data
 }

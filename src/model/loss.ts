@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Batch } from '../types.js'
-import { withGradient } from './with-gradient.js'
+import { withGradient } from './layers/with-gradient.js'
 
 /** Labels with this value do not count, as in PyTorch and transformers. */
 export const IGNORED_LABEL = -100

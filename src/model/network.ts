@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs'
 import type { TensorsByName } from '../engine/step.js'
 import type { Site } from '../types.js'
+import type { Visibility } from './layers/attention.js'
 
 /**
  * Stands at every site of a network: sees the module's input and output, and returns the output to go on with.
@@ -10,11 +11,10 @@ import type { Site } from '../types.js'
  */
 export type Tap = (site: Site, x: tf.Tensor2D, output: tf.Tensor2D) => tf.Tensor2D
 
-/** Integer tensors of one batch, `[rows, length]` each. */
-export interface Tokens {
+/** The tokens of one batch. */
+export interface Tokens extends Visibility {
+  /** Integers, `[rows, length]`. */
   readonly inputIds: tf.Tensor2D
-  /** Added to the attention scores: 0 where a token may look, the least float where not, `[rows, 1, length, length]`. */
-  readonly attentionBias: tf.Tensor4D
 }
 
 /** What can be said of a base model without its weights. */
@@ -52,6 +52,9 @@ export interface Network {
 
   /** Shapes of all weights by transformers' names, in the order that the model's id is made in. */
   readonly weights: ReadonlyMap<string, readonly number[]>
+
+  /** What the names of weights begin with that the same model without its head has not. */
+  readonly prefix: string
 
   siteWeight (site: string): SiteWeight
 

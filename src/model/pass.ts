@@ -7,9 +7,6 @@ import { joinBatches, type PassInputs, type PassShape, rowsOf, someRows } from '
 import { crossEntropy, IGNORED_LABEL } from './loss.js'
 import type { Network, NetworkInfo, Parameters, Tap, Tokens } from './network.js'
 
-/** The least float32: where a score has it added, softmax gives 0 (and 1/length where all have it, as transformers does). */
-const MASKED = -3.4028234663852886e38
-
 /** Unmerged auxiliaries, which run beside the base model. */
 interface Beside {
   /** Names what `apply` does: the same name and the same shapes of inputs mean the same work. */
@@ -154,7 +151,7 @@ interface StepOptions {
 function passStep (network: Network, { sites, pairs, logits: wantsLogits, merged, beside, reduction }: StepOptions): Step {
   return tensor => {
     const inputIds = tensor<tf.Tensor2D>('input_ids')
-    const tokens = { inputIds, attentionBias: attentionBias(tensor('attention_mask'), tensor('fill_bias')) }
+    const tokens: Tokens = { inputIds, attentionMask: tensor('attention_mask'), fillBias: tensor('fill_bias') }
     const parameters: Parameters = {
       tensor,
       weight: site => tensor(merged.has(site) ? `merged.${site}` : network.siteWeight(site).name)
@@ -199,14 +196,6 @@ function passStep (network: Network, { sites, pairs, logits: wantsLogits, merged
       throw error
     }
   }
-}
-
-/** Added to the scores: 0 where a token may look, the least float where not. mask and fill `[rows, length]` → `[rows, 1, length, length]` */
-function attentionBias (mask: tf.Tensor2D, fill: tf.Tensor2D): Tokens['attentionBias'] {
-  const [rows, length] = mask.shape
-  const before = Float32Array.from({ length: length * length }, (_, i) => i % length > Math.floor(i / length) ? 0 : 1)
-  const seen = tf.mul(tf.tensor4d(before, [1, 1, length, length]), tf.reshape(mask, [rows, 1, 1, length]))
-  return tf.add(tf.mul(tf.sub(1, seen), MASKED), tf.reshape(fill, [rows, 1, 1, length]))
 }
 
 function prefixed (prefix: string, tensors: NamedTensors): Array<[string, TensorData]> {

@@ -7,6 +7,7 @@ import { InvalidModelError, InvalidTensorError } from '../errors.js'
 import { headerLength, parseHeader, PREFIX_BYTES } from '../tensor/safetensors.js'
 import { type HalfDtype, readStored, type StoredTensor } from '../tensor/stored.js'
 import type { FloatTensor } from '../types.js'
+import type { Network } from './network.js'
 
 export const MODEL_DTYPES = ['f32', 'bf16', 'f16'] as const
 /** What the matrices of a base model are kept as. */
@@ -16,25 +17,24 @@ const ROUNDED: Record<ModelDtype, HalfDtype | undefined> = { f32: undefined, bf1
 
 const shardIndex = z.object({ weight_map: z.record(z.string(), z.string().regex(/^[^/\\]+\.safetensors$/, 'a file of the same folder')) })
 
-/** The prefix that `GPT2Model` lacks and `GPT2LMHeadModel` has: both kinds of file are found on the Hub. */
-const HEAD_MODEL_PREFIX = 'transformer.'
-
 /**
  * Finds a network's weights in the safetensors files of a Hugging Face folder: `model.safetensors`, or the shards that
  * `model.safetensors.index.json` lists. Headers are read and checked, values are not.
  *
- * @param shapes that the network needs, by the names that transformers saves
+ * @param network whose weights are wanted, with the head or, where it has none of its own, without: both kinds of file are found on the Hub
  * @param dtype to which matrices are rounded; vectors, which are few and sensitive, stay as they are
  * @throws {InvalidModelError} if the files are missing or damaged, or lack a weight, or have it in another shape
  */
-export async function findWeights (folder: string, shapes: ReadonlyMap<string, readonly number[]>, dtype: ModelDtype = 'f32'): Promise<Weights> {
+export async function findWeights (
+  folder: string, { weights: shapes, prefix }: Pick<Network, 'weights' | 'prefix'>, dtype: ModelDtype = 'f32'
+): Promise<Weights> {
   const rounded = ROUNDED[dtype]
   const found = new Map<string, StoredTensor>()
   for (const name of await fileNames(folder)) {
     for (const [weight, place] of await readHeader(join(folder, name))) found.set(weight, place)
   }
   return new Map([...shapes].map(([name, shape]) => {
-    const place = found.get(name) ?? found.get(name.replace(HEAD_MODEL_PREFIX, ''))
+    const place = found.get(name) ?? found.get(name.startsWith(prefix) ? name.slice(prefix.length) : name)
     if (place === undefined) throw new InvalidModelError(`weight ${name} is in none of the model's safetensors files`)
     if (place.shape.join() !== shape.join()) {
       throw new InvalidModelError(`weight ${name} is [${place.shape.join(', ')}] in ${place.path}, config.json makes it [${shape.join(', ')}]`)

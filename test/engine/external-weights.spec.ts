@@ -67,7 +67,7 @@ describe('engine: weights in files', () => {
     return path
   }
 
-  const find = async (from = model, dtype: ModelDtype = 'f32'): Promise<Weights> => await findWeights(from, SHAPES, dtype)
+  const find = async (from = model, dtype: ModelDtype = 'f32'): Promise<Weights> => await findWeights(from, { weights: SHAPES, prefix: '' }, dtype)
   const cached = async (): Promise<string[]> => (await readdir(join(cache, 'weights'))).sort()
   const noCache = async (): Promise<void> => { expect((await failureOf(readdir(cache)) as NodeJS.ErrnoException).code).to.equal('ENOENT') }
 

@@ -35,7 +35,7 @@ describe('engine: the one that is opened', () => {
   before(async () => { backend = await startBackend() })
   beforeEach(async () => {
     await writeFile(join(folder(), 'model.safetensors'), encodeSafetensors(new Map([['w', W]])))
-    weights = await findWeights(folder(), new Map([['w', W.shape]]))
+    weights = await findWeights(folder(), { weights: new Map([['w', W.shape]]), prefix: '' })
     expect(await readStored('w', weights.get('w')!)).to.deep.equal(W);
     [log, engines, tensors] = [[], [], tf.memory().numTensors]
   })

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { Auxiliary } from '../../src/gl/auxiliary.js'
-import { Gpt2, gpt2Config } from '../../src/model/gpt2.js'
+import { Gpt2, gpt2Config } from '../../src/model/networks/gpt2.js'
 import { crossEntropy, shiftLabels } from '../../src/model/loss.js'
 import type { Parameters, Tap } from '../../src/model/network.js'
 import { selectSites } from '../../src/model/sites.js'
@@ -30,7 +30,7 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
   const config = gpt2Config.parse(JSON.parse(await readFile(join(model, 'config.json'), 'utf8')))
   const network = new Gpt2(config)
   const frozen = new Map<string, tf.Tensor>()
-  for (const [name, stored] of await findWeights(model, network.weights)) {
+  for (const [name, stored] of await findWeights(model, network)) {
     const { values, shape } = await readStored(name, stored)
     frozen.set(name, tf.tensor(values, [...shape]))
   }
@@ -51,7 +51,7 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
   const lossOf = (batch: Batch): () => tf.Scalar => {
     const targets = shiftLabels(batch)
     const [ids, shares] = [tf.tensor1d(targets.ids, 'int32'), tf.tensor1d(targets.weights)]
-    const tokens = { inputIds: tf.tensor2d(batch.inputIds, [batch.rows, batch.length], 'int32'), attentionBias: causalBias(batch) }
+    const tokens = { inputIds: tf.tensor2d(batch.inputIds, [batch.rows, batch.length], 'int32'), attentionMask: tf.tensor2d(batch.attentionMask, [batch.rows, batch.length], 'float32'), fillBias: tf.zeros<tf.Rank.R2>([batch.rows, batch.length]) }
     return () => tf.sum(crossEntropy(tf.reshape(network.logits(parameters, tokens, adapt), [-1, network.info.vocabSize]), ids, shares))
   }
 
@@ -69,11 +69,4 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
   }
   tf.dispose([...frozen.values()])
   return losses
-}
-
-/** Each position sees itself and what is before it, but no padding. `[rows, 1, length, length]` */
-function causalBias ({ rows, length, attentionMask }: Batch): tf.Tensor4D {
-  const mask = tf.tensor(attentionMask, [rows, 1, 1, length], 'float32')
-  const seen = tf.mul(tf.linalg.bandPart(tf.ones([length, length]), -1, 0), mask)
-  return tf.mul(tf.sub(1, seen), -1e30)
 }

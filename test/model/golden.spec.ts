@@ -14,8 +14,10 @@ const ENGINES = {
   'op by op': async (weights: Weights) => await EagerEngine.open(weights)
 }
 
-describe('GPT-2 against PyTorch', () => {
-  for (const name of ['gpt2-odd', 'gpt2-sharded', 'gpt2-half']) {
+const CASES = ['gpt2-odd', 'gpt2-sharded', 'gpt2-half', 'llama-plain', 'llama-grouped', 'llama-linear', 'mistral', 'qwen2', 'qwen3']
+
+describe('base models against PyTorch', () => {
+  for (const name of CASES) {
     for (const [engine, open] of Object.entries(ENGINES)) {
       it(`gives the loss, the logits, and x and ∇ĥ at every site of ${name}, ${engine}`, async () => {
         const model = await BaseModel.load(join(FIXTURES, name), open)

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Gpt2, gpt2Config } from '../../src/model/gpt2.js'
+import { Gpt2, gpt2Config } from '../../src/model/networks/gpt2.js'
 import { encodeSafetensors, type FloatDtype } from '../../src/tensor/safetensors.js'
 import type { Batch, FloatTensor } from '../../src/types.js'
 

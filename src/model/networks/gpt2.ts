@@ -1,14 +1,16 @@
 import * as tf from '@tensorflow/tfjs'
 import { z } from 'zod'
-import type { Site } from '../types.js'
-import { ACTIVATIONS, layerNorm } from './layers.js'
-import type { Network, NetworkInfo, Parameters, SiteWeight, Tap, Tokens } from './network.js'
+import type { Site } from '../../types.js'
+import { ACTIVATIONS } from '../layers/activations.js'
+import { attention, causalBias } from '../layers/attention.js'
+import { Modules } from '../layers/modules.js'
+import { layerNorm } from '../layers/norms.js'
+import type { Network, NetworkInfo, Parameters, SiteWeight, Tap, Tokens } from '../network.js'
 
 const size = z.number().int().positive()
 
 /** What of a GPT-2 `config.json` changes the numbers, with transformers' defaults. */
 export const gpt2Config = z.object({
-  model_type: z.literal('gpt2'),
   vocab_size: size.default(50257),
   n_positions: size.default(1024),
   n_embd: size.default(768),
@@ -29,6 +31,7 @@ export type Gpt2Config = z.infer<typeof gpt2Config>
 export class Gpt2 implements Network {
   readonly info: NetworkInfo
   readonly weights: ReadonlyMap<string, readonly number[]>
+  readonly prefix = 'transformer.'
   readonly #config: Gpt2Config
 
   constructor (config: Gpt2Config) {
@@ -42,47 +45,39 @@ export class Gpt2 implements Network {
     return { name: this.#config.tie_word_embeddings ? TOKEN_EMBEDDING : `${HEAD}.weight`, layout: 'out-in' }
   }
 
-  logits (parameters: Parameters, { inputIds, attentionBias }: Tokens, tap: Tap): tf.Tensor3D {
+  logits (parameters: Parameters, { inputIds, ...visibility }: Tokens, tap: Tap): tf.Tensor3D {
     const { n_layer: layers, n_embd: width } = this.#config
     const [rows, length] = inputIds.shape
     const token = tf.gather(parameters.tensor<tf.Tensor2D>(TOKEN_EMBEDDING), tf.reshape(inputIds, [-1])) // [tokens, width]
     const position = tf.slice(parameters.tensor<tf.Tensor2D>('transformer.wpe.weight'), [0, 0], [length, width]) // [length, width]
+    const bias = causalBias(visibility)
     let h = tf.reshape<tf.Rank.R2>(tf.add(tf.reshape(token, [rows, length, width]), position), [-1, width]) // [tokens, width]
-    const block = new Block(this.#config, parameters, site => this.#site(site), tap)
-    for (let layer = 0; layer < layers; layer++) h = block.apply(layer, h, attentionBias)
-    return tf.reshape(block.head(h), [rows, length, this.info.vocabSize])
-  }
-
-  #site (name: string): Site {
-    const site = this.info.sites.find(candidate => candidate.name === name)
-    if (site === undefined) throw new Error(`${name} is not in the list of sites`)
-    return site
+    const pass = new Pass(this.#config, parameters, new Modules(this, parameters, tap))
+    for (let layer = 0; layer < layers; layer++) h = pass.layer(layer, h, bias)
+    return tf.reshape(pass.head(h), [rows, length, this.info.vocabSize])
   }
 }
 
 /** The modules of one pass. */
-class Block {
+class Pass {
   readonly #config: Gpt2Config
   readonly #parameters: Parameters
-  readonly #site: (name: string) => Site
-  readonly #tap: Tap
+  readonly #modules: Modules
 
-  constructor (config: Gpt2Config, parameters: Parameters, site: (name: string) => Site, tap: Tap) {
+  constructor (config: Gpt2Config, parameters: Parameters, modules: Modules) {
     this.#config = config
     this.#parameters = parameters
-    this.#site = site
-    this.#tap = tap
+    this.#modules = modules
   }
 
-  apply (layer: number, x: tf.Tensor2D, bias: tf.Tensor4D): tf.Tensor2D {
+  layer (layer: number, x: tf.Tensor2D, bias: tf.Tensor4D): tf.Tensor2D {
     const name = `transformer.h.${layer}`
     const attended = tf.add<tf.Tensor2D>(x, this.#attention(layer, this.#norm(`${name}.ln_1`, x), bias)) // [tokens, width]
     return tf.add(attended, this.#mlp(name, this.#norm(`${name}.ln_2`, attended))) // [tokens, width]
   }
 
   head (x: tf.Tensor2D): tf.Tensor2D {
-    const normal = this.#norm('transformer.ln_f', x) // [tokens, width]
-    return this.#tap(this.#site(HEAD), normal, tf.matMul(normal, this.#parameters.weight(HEAD), false, true)) // [tokens, vocabulary]
+    return this.#modules.linear(HEAD, this.#norm('transformer.ln_f', x), { bias: false }) // [tokens, vocabulary]
   }
 
   #attention (layer: number, x: tf.Tensor2D, bias: tf.Tensor4D): tf.Tensor2D {
@@ -90,10 +85,8 @@ class Block {
     const [rows, , length] = bias.shape
     const name = `transformer.h.${layer}.attn`
     const qkv = tf.reshape(this.#linear(`${name}.c_attn`, x), [rows, length, 3 * heads, width / heads])
-    const [query, key, value] = tf.split(tf.transpose(qkv, [0, 2, 1, 3]), 3, 1) // [rows, heads, length, width / heads]
-    const scores = tf.mul(tf.matMul(query, key, false, true), this.#attentionScale(layer)) // [rows, heads, length, length]
-    const weights = tf.softmax(tf.add(scores, bias)) // [rows, heads, length, length]
-    const context = tf.transpose(tf.matMul(weights, value), [0, 2, 1, 3]) // [rows, length, heads, width / heads]
+    const [query, key, value] = tf.split<tf.Tensor4D>(tf.transpose(qkv, [0, 2, 1, 3]), 3, 1) // [rows, heads, length, width / heads]
+    const context = tf.transpose(attention(query, key, value, bias, this.#attentionScale(layer)), [0, 2, 1, 3]) // [rows, length, heads, width / heads]
     return this.#linear(`${name}.c_proj`, tf.reshape(context, [-1, width])) // [tokens, width]
   }
 
@@ -109,8 +102,7 @@ class Block {
   }
 
   #linear (name: string, x: tf.Tensor2D): tf.Tensor2D {
-    const { tensor, weight } = this.#parameters
-    return this.#tap(this.#site(name), x, tf.add(tf.matMul(x, weight(name)), tensor<tf.Tensor1D>(`${name}.bias`))) // [tokens, out]
+    return this.#modules.linear(name, x, { bias: true })
   }
 
   #norm (name: string, x: tf.Tensor2D): tf.Tensor2D {

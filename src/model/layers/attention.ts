@@ -1,0 +1,51 @@
+import * as tf from '@tensorflow/tfjs'
+
+/** The least float32: where a score has it added, softmax gives 0 (and 1/length where all have it, as transformers does). */
+const MASKED = -3.4028234663852886e38
+
+/** What of a batch decides who may look at whom. */
+export interface Visibility {
+  /** 1 where there is a token, 0 where there is padding, `[rows, length]`. */
+  readonly attentionMask: tf.Tensor2D
+  /** Added to all scores of a key: −∞ for what fills a row up, so that not even a token that sees nothing sees that; else 0. `[rows, length]` */
+  readonly fillBias: tf.Tensor2D
+}
+
+/**
+ * Added to the scores where each position looks at itself and what is before it, but at no padding.
+ *
+ * @param window how many positions back it looks, itself included. @default all
+ * @returns `[rows, 1, length, length]`
+ */
+export function causalBias ({ attentionMask, fillBias }: Visibility, window = Infinity): tf.Tensor4D {
+  const [rows, length] = attentionMask.shape
+  const before = Float32Array.from({ length: length * length }, (_, i) => {
+    const distance = Math.floor(i / length) - i % length
+    return distance >= 0 && distance < window ? 1 : 0
+  })
+  const seen = tf.mul(tf.tensor4d(before, [1, 1, length, length]), tf.reshape(attentionMask, [rows, 1, 1, length]))
+  return tf.add(tf.mul(tf.sub(1, seen), MASKED), tf.reshape(fillBias, [rows, 1, 1, length]))
+}
+
+/**
+ * softmax(scale·Q·Kᵀ + bias)·V (Vaswani et al. 2017, equation 1). Where there are fewer heads of keys and values, as many
+ * neighbouring heads of queries share each (grouped-query attention, arXiv 2305.13245), without a copy of it.
+ *
+ * @param query `[rows, heads, length, size]`
+ * @param key `[rows, groups, length, size]`
+ * @param value `[rows, groups, length, size]`
+ * @param bias `[rows, 1, length, length]`
+ * @returns `[rows, heads, length, size]`
+ */
+export function attention (query: tf.Tensor4D, key: tf.Tensor4D, value: tf.Tensor4D, bias: tf.Tensor4D, scale: number): tf.Tensor4D {
+  const [rows, heads, length, size] = query.shape
+  const [, groups] = key.shape
+  const shared = heads / groups
+  const scores = tf.mul<tf.Tensor4D>(tf.matMul(grouped(query, [rows, groups, shared * length, size]), key, false, true), scale) // [rows, groups, shared·length, length]
+  const weights = tf.softmax(tf.add<tf.Tensor4D>(grouped(scores, [rows, heads, length, length]), bias))
+  return grouped(tf.matMul(grouped(weights, [rows, groups, shared * length, length]), value), [rows, heads, length, size])
+}
+
+function grouped (x: tf.Tensor4D, shape: tf.Tensor4D['shape']): tf.Tensor4D {
+  return x.shape.join() === shape.join() ? x : tf.reshape(x, shape)
+}

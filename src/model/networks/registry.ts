@@ -1,0 +1,58 @@
+import { z } from 'zod'
+import { InvalidModelError } from '../../errors.js'
+import type { Network } from '../network.js'
+import { Gpt2, gpt2Config } from './gpt2.js'
+import { Llama } from './llama.js'
+import { LLAMA_CONFIGS } from './llama-config.js'
+
+/** What is known of one `model_type`. */
+interface Architecture {
+  /** transformers' classes that it is, with or without weights of their own in the head. */
+  readonly classes: readonly string[]
+  /** Throws what zod throws. */
+  readonly open: (config: unknown) => { readonly network: Network, readonly settings: unknown }
+}
+
+const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
+  gpt2: architecture(['GPT2LMHeadModel', 'GPT2Model'], gpt2Config, settings => new Gpt2(settings)),
+  llama: architecture(['LlamaForCausalLM', 'LlamaModel'], LLAMA_CONFIGS.llama, settings => new Llama(settings)),
+  mistral: architecture(['MistralForCausalLM', 'MistralModel'], LLAMA_CONFIGS.mistral, settings => new Llama(settings)),
+  qwen2: architecture(['Qwen2ForCausalLM', 'Qwen2Model'], LLAMA_CONFIGS.qwen2, settings => new Llama(settings)),
+  qwen3: architecture(['Qwen3ForCausalLM', 'Qwen3Model'], LLAMA_CONFIGS.qwen3, settings => new Llama(settings))
+}
+
+const headerSchema = z.looseObject({ model_type: z.string(), architectures: z.array(z.string()).nullish() })
+
+/**
+ * The network that a `config.json` describes.
+ *
+ * @param path of the file, for errors
+ * @returns with what of the file changes the network's numbers, as text: two that say the same have the same
+ * @throws {InvalidModelError} if it is of a type or a class that is not known, or says what is not possible
+ */
+export function networkOf (json: unknown, path: string): { readonly network: Network, readonly config: string } {
+  const header = headerSchema.safeParse(json)
+  if (!header.success) throw new InvalidModelError(`${path}: ${z.prettifyError(header.error)}`)
+  const { model_type: type, architectures } = header.data
+  const known = Object.hasOwn(ARCHITECTURES, type) ? ARCHITECTURES[type] : undefined
+  if (known === undefined) throw new InvalidModelError(`${path}: model_type ${JSON.stringify(type)} is not known; known are ${Object.keys(ARCHITECTURES).join(', ')}`)
+  const others = (architectures ?? []).filter(name => !known.classes.includes(name))
+  if (others.length > 0) throw new InvalidModelError(`${path}: architecture ${others.join(', ')} is not known; of ${type} there is ${known.classes.join(', ')}`)
+  try {
+    const { network, settings } = known.open(json)
+    return { network, config: JSON.stringify(settings) }
+  } catch (error) {
+    if (!(error instanceof z.ZodError)) throw error
+    throw new InvalidModelError(`${path}: ${z.prettifyError(error)}`, { cause: error })
+  }
+}
+
+function architecture<S> (classes: readonly string[], schema: z.ZodType<S>, create: (settings: S) => Network): Architecture {
+  return {
+    classes,
+    open: config => {
+      const settings = schema.parse(config)
+      return { network: create(settings), settings }
+    }
+  }
+}
