@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Gpt2, gpt2Config } from '../../src/model/networks/gpt2.js'
+import { networkOf } from '../../src/model/networks/registry.js'
 import { encodeSafetensors, type FloatDtype } from '../../src/tensor/safetensors.js'
 import type { Batch, FloatTensor } from '../../src/types.js'
 
-/** What of a small model's `config.json` is said; the rest has transformers' defaults. */
+/** What of a small GPT-2's `config.json` is said; the rest has transformers' defaults. */
 export interface SmallConfig {
   readonly vocab_size: number
   readonly n_positions: number
@@ -18,13 +18,16 @@ export interface SmallConfig {
   readonly scale_attn_by_inverse_layer_idx?: boolean
 }
 
-/** A GPT-2 of random weights, as a folder of Hugging Face's. */
-export async function writeModel (folder: string, config: SmallConfig, random: () => number, dtype: FloatDtype = 'F32'): Promise<void> {
+/** Of another type, as its `config.json` says it. */
+export type OtherConfig = Readonly<Record<string, unknown>> & { readonly model_type: string }
+
+/** A model of random weights, as a folder of Hugging Face's. */
+export async function writeModel (folder: string, config: SmallConfig | OtherConfig, random: () => number, dtype: FloatDtype = 'F32'): Promise<void> {
   const json = { model_type: 'gpt2', ...config }
-  const { weights } = new Gpt2(gpt2Config.parse(json))
+  const { network: { weights } } = networkOf(json, folder)
   const tensors = new Map<string, FloatTensor>([...weights].map(([name, shape]) => {
-    const middle = /ln_\w+\.weight$/.test(name) ? 1 : 0
-    const width = /\.w[tp]e\./.test(name) ? 0.5 : 0.4 // of embeddings, so that norms have something to divide by
+    const middle = /(ln_\w+|norm)\.weight$/.test(name) ? 1 : 0
+    const width = /\.(w[tp]e|embed_tokens)\./.test(name) ? 0.5 : 0.4 // of embeddings, so that norms have something to divide by
     return [name, { shape, values: Float32Array.from({ length: shape.reduce((product, size) => product * size, 1) }, () => middle + width * (random() - 0.5)) }]
   }))
   await mkdir(folder, { recursive: true })
