@@ -8,7 +8,7 @@ import { relativeError } from '../../support/compare.js'
 function seen (mask: number[][], fill: number[][], window?: number): number[][][] {
   return tf.tidy(() => {
     const bias = causalBias({ attentionMask: tf.tensor2d(mask), fillBias: tf.tensor2d(fill) }, window)
-    return (tf.softmax(bias).arraySync() as number[][][][]).map(([rows]) => rows.map(row => row.map(value => value > 0 ? 1 : 0)))
+    return (tf.softmax(bias).arraySync()).map(([rows]) => rows.map(row => row.map(value => value > 0 ? 1 : 0)))
   })
 }
 

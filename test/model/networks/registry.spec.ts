@@ -18,7 +18,8 @@ function configOf (json: object): string {
 
 describe('the network that a config.json describes', () => {
   it('is known by its model_type, and has the modules of transformers', () => {
-    const { network: { info, weights, siteWeight } } = networkOf({ ...LLAMA, architectures: ['LlamaForCausalLM'], torch_dtype: 'float16' }, '')
+    const { network } = networkOf({ ...LLAMA, architectures: ['LlamaForCausalLM'], torch_dtype: 'float16' }, '')
+    const { info, weights } = network
     expect(info.sites.slice(0, 7).map(({ name, inFeatures, outFeatures }) => [name, inFeatures, outFeatures])).to.deep.equal([
       ['model.layers.0.self_attn.q_proj', 8, 8], ['model.layers.0.self_attn.k_proj', 8, 8], ['model.layers.0.self_attn.v_proj', 8, 8], ['model.layers.0.self_attn.o_proj', 8, 8],
       ['model.layers.0.mlp.gate_proj', 8, 5], ['model.layers.0.mlp.up_proj', 8, 5], ['model.layers.0.mlp.down_proj', 5, 8]
@@ -26,7 +27,7 @@ describe('the network that a config.json describes', () => {
     expect(info).to.include({ positions: 16, vocabSize: 9, fanInFanOut: false })
     expect(info.defaultSites).to.deep.equal(['q_proj', 'v_proj'])
     expect(weights.get('lm_head.weight')).to.deep.equal([9, 8])
-    expect(siteWeight).to.be.a('function')
+    expect(network.siteWeight('lm_head')).to.deep.equal({ name: 'lm_head.weight', layout: 'out-in' })
   })
 
   it('has no head of its own where it is tied, and biases where it says so', () => {
@@ -51,9 +52,10 @@ describe('the network that a config.json describes', () => {
   })
 
   it('is refused where it is of a type or a class that is not known, and told what is', () => {
-    for (const model_type of ['falcon', 'toString', '']) {
-      expect(errorOf({ ...LLAMA, model_type }).name).to.equal('InvalidModelError')
-      expect(errorOf({ ...LLAMA, model_type }).message).to.equal(`folder/config.json: model_type ${JSON.stringify(model_type)} is not known; known are gpt2, llama, mistral, qwen2, qwen3`)
+    for (const type of ['falcon', 'toString', '']) {
+      const error = errorOf({ ...LLAMA, model_type: type })
+      expect(error.name).to.equal('InvalidModelError')
+      expect(error.message).to.equal(`folder/config.json: model_type ${JSON.stringify(type)} is not known; known are gpt2, llama, mistral, qwen2, qwen3`)
     }
     const { name, message } = errorOf({ ...LLAMA, architectures: ['LlamaForTokenClassification'] })
     expect(name).to.equal('InvalidModelError')
