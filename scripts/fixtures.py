@@ -136,9 +136,11 @@ def as_before_version_5(path):
 
 
 CURVES = {
-    'adamw': dict(sites=['c_attn'], rank=4, alpha=8, optimizer='adamw', lr=1e-2, weight_decay=5e-4, schedule='constant', warm=False),
-    'adamw-both': dict(sites=['c_attn', 'c_proj'], rank=3, alpha=3, optimizer='adamw', lr=3e-3, weight_decay=0, schedule='linear', warm=True),
-    'sgd': dict(sites=['c_attn'], rank=4, alpha=4, optimizer='sgd', lr=3e-2, weight_decay=5e-4, schedule='cosine', warm=True),
+    'adamw': dict(base='gpt2-odd', sites=['c_attn'], rank=4, alpha=8, optimizer='adamw', lr=1e-2, weight_decay=5e-4, schedule='constant', warm=False),
+    'adamw-both': dict(base='gpt2-odd', sites=['c_attn', 'c_proj'], rank=3, alpha=3, optimizer='adamw', lr=3e-3, weight_decay=0, schedule='linear', warm=True),
+    'sgd': dict(base='gpt2-odd', sites=['c_attn'], rank=4, alpha=4, optimizer='sgd', lr=3e-2, weight_decay=5e-4, schedule='cosine', warm=True),
+    'llama': dict(base='llama-grouped', sites=['q_proj', 'v_proj', 'down_proj'], rank=4, alpha=8, optimizer='adamw', lr=5e-3, weight_decay=5e-4,
+                  schedule='linear', warm=True),
 }
 STEPS = 12
 
@@ -147,9 +149,9 @@ def make_curve(out, name, case):
     """Twelve steps of PEFT's LoRA on one batch."""
     folder = out / 'peft' / name
     torch.manual_seed(len(name))
-    base = load(out / 'gpt2-odd')
+    base = load(out / case['base'])
     config = LoraConfig(r=case['rank'], lora_alpha=case['alpha'], lora_dropout=0, target_modules=case['sites'],
-                        fan_in_fan_out=True, task_type='CAUSAL_LM')
+                        fan_in_fan_out=case['base'].startswith('gpt2'), task_type='CAUSAL_LM')
     model = get_peft_model(base, config)
     trained = [p for p in model.parameters() if p.requires_grad]
     if case['warm']:
@@ -157,10 +159,10 @@ def make_curve(out, name, case):
             for n, parameter in model.named_parameters():
                 if 'lora_B' in n:
                     parameter.normal_(0, 0.05)
-    model.peft_config['default'].base_model_name_or_path = 'gpt2-odd'
+    model.peft_config['default'].base_model_name_or_path = case['base']
     model.save_pretrained(folder / 'start')
     (folder / 'start' / 'README.md').unlink(missing_ok=True)
-    batch = load_file(out / 'gpt2-odd' / 'batch.safetensors')
+    batch = load_file(out / case['base'] / 'batch.safetensors')
     if case['optimizer'] == 'adamw':
         optimizer = torch.optim.AdamW(trained, lr=case['lr'], weight_decay=case['weight_decay'])
     else:

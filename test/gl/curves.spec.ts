@@ -15,6 +15,8 @@ import { FIXTURES, readBatch, readJson, readTensors } from '../support/fixtures.
 
 /** Twelve steps of PEFT's LoRA by back-propagation, see scripts/fixtures.py. */
 interface Curve {
+  /** The fixture that is its base model. */
+  readonly base: string
   readonly sites: readonly string[]
   readonly optimizer: OptimizerKind
   readonly lr: number
@@ -26,18 +28,14 @@ interface Curve {
 }
 
 describe('gl: Gradient Learning against PEFT', () => {
-  let model: LocalModel
-  before(async () => {
-    await startBackend()
-    model = await LocalModel.open(join(FIXTURES, 'gpt2-odd'), {}, () => {})
-  })
-  after(async () => { await model.dispose() })
+  before(async () => { await startBackend() })
 
-  for (const name of ['adamw', 'adamw-both', 'sgd']) {
+  for (const name of ['adamw', 'adamw-both', 'sgd', 'llama']) {
     it(`follows PEFT's curve to PEFT's weights, ${name}`, async () => {
       const curve = await readJson('peft', name, 'curve.json') as Curve
       const { spec, tensors } = await readAdapter(join(FIXTURES, 'peft', name, 'start'))
-      const batch = await readBatch('gpt2-odd')
+      const model = await LocalModel.open(join(FIXTURES, curve.base), {}, () => {})
+      const batch = await readBatch(curve.base)
       const sites = selectSites(model.info.sites, curve.sites)
       expect([...tensors.keys()]).to.have.members(sites.map(site => site.name))
 
@@ -78,6 +76,7 @@ describe('gl: Gradient Learning against PEFT', () => {
       }
       learner.dispose()
       expect(tf.memory().numTensors).to.equal(before)
+      await model.dispose()
     })
   }
 })

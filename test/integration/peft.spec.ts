@@ -7,6 +7,8 @@ import { FIXTURES, readJson, readTensors } from '../support/fixtures.js'
 import { reportOf, Scene } from './scene.js'
 
 interface Curve {
+  /** The fixture that is its base model. */
+  readonly base: string
   readonly sites: readonly string[]
   readonly optimizer: string
   readonly lr: number
@@ -22,11 +24,11 @@ describe('colanet train --local, from an adapter that PEFT wrote', function () {
   before(async () => { scene = await Scene.open() })
   after(async () => { await scene.close() })
 
-  for (const name of ['adamw', 'adamw-both', 'sgd']) {
+  for (const name of ['adamw', 'adamw-both', 'sgd', 'llama']) {
     it(`follows PEFT's curve and ends where PEFT ends: ${name}`, async () => {
       const curve = await readJson('peft', name, 'curve.json') as Curve
       const out = join(scene.folder, name)
-      const { losses } = await reportOf(scene.local('local', '--model', join(FIXTURES, 'gpt2-odd'), '--batch', join(FIXTURES, 'gpt2-odd', 'batch.safetensors'),
+      const { losses } = await reportOf(scene.local('local', '--model', join(FIXTURES, curve.base), '--batch', join(FIXTURES, curve.base, 'batch.safetensors'),
         '--adapter', join(FIXTURES, 'peft', name, 'start'), '--sites', curve.sites.join(), '--optimizer', curve.optimizer, '--lr', String(curve.lr),
         '--weight-decay', String(curve.weight_decay), '--schedule', curve.schedule, '--steps', String(curve.losses.length), '--out', out,
         ...(curve.optimizer === 'sgd' ? ['--max-grad-norm', '1'] : [])))
