@@ -13,9 +13,9 @@ import type { Batch, Mode, Site } from '../../src/types.js'
 import { LORA } from './random-adapter.js'
 
 /** LoRA at every c_attn: what everything here trains. */
-export function cAttnJob ({ id, sites }: ModelInfo, mode: Mode): { readonly job: Job, readonly sites: readonly Site[] } {
-  const chosen = [...selectSites(sites, ['c_attn'])].sort((a, b) => a.name < b.name ? -1 : 1)
-  return { job: { name: 'bench', model: id, sites: chosen.map(({ name }) => name), auxiliary: LORA, mode, interval: 1, seed: 0 }, sites: chosen }
+export function cAttnJob (info: ModelInfo, mode: Mode): { readonly job: Job, readonly sites: readonly Site[] } {
+  const chosen = [...selectSites(info, ['c_attn'])].sort((a, b) => a.name < b.name ? -1 : 1)
+  return { job: { name: 'bench', model: info.id, sites: chosen.map(({ name }) => name), auxiliary: LORA, mode, interval: 1, seed: 0 }, sites: chosen }
 }
 
 /** Jobs of a node without a network, whose blobs are in a store that others may share. */

@@ -22,7 +22,7 @@ export const step = defineCommand({
       required: true,
       describe: 'safetensors with input_ids, labels (-100 does not count) and attention_mask (missing: all ones), integers [rows, length]'
     },
-    sites: { type: 'list', describe: 'modules, by full name or by what the name ends with (default: the usual ones of the model)' },
+    sites: { type: 'list', describe: 'modules, by full name, by what it ends with, by regular expression, or all-linear (default: the usual ones of the model)' },
     out: {
       type: 'string',
       required: true,
@@ -41,7 +41,7 @@ export const step = defineCommand({
     const model = await BaseModel.load(folder, async weights => await openEngine(weights, options, log), dtype)
     log(`computes on ${model.engine.description}`)
     signal.throwIfAborted()
-    const chosen = selectSites(model.info.sites, sites ?? model.info.defaultSites)
+    const chosen = selectSites(model.info, sites ?? model.info.defaultSites)
     const begun = performance.now()
     const [result] = await model.pass([batch], { sites: chosen, logits: true })
     const milliseconds = Math.round(performance.now() - begun)

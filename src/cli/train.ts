@@ -27,7 +27,7 @@ export const train = defineCommand({
     job: { type: 'string', default: 'default', describe: 'name of the job, by which its members find each other' },
     mode: { type: 'choice', choices: MODES, default: 'alone', describe: 'an adapter of your own, everyone\'s own averaged into one, or one that all move' },
     members: { type: 'integer', min: 1, default: 1, describe: 'trainers expected in the job: the last contribution of each is waited for' },
-    sites: { type: 'list', describe: 'modules to adapt, by full name or by what it ends with, such as c_attn (default: the usual ones of the model)' },
+    sites: { type: 'list', describe: 'modules to adapt, by full name, by what it ends with, such as c_attn, by regular expression, or all-linear (default: the usual ones of the model)' },
     aux: { type: 'choice', choices: AUXILIARY_KINDS, describe: 'kind of the auxiliaries (default: low-rank, which is LoRA)' },
     rank: { type: 'integer', min: 1, describe: 'rank of low-rank auxiliaries (default: 8)' },
     alpha: { type: 'number', above: 0, describe: 'PEFT\'s lora_alpha: outputs are scaled by alpha / rank (default: the rank)' },

@@ -21,6 +21,8 @@ export interface Tokens extends Visibility {
 export interface NetworkInfo {
   /** Every module that can be adapted. */
   readonly sites: readonly Site[]
+  /** The site that gives the output, which `all-linear` leaves out. */
+  readonly output: string
   /** PEFT's default for this architecture: names that `selectSites` understands. */
   readonly defaultSites: readonly string[]
   /** Whether its linear modules store weights as `[in, out]` (transformers' Conv1D): PEFT's `fan_in_fan_out`. */

@@ -1,20 +1,42 @@
 import { UnknownSiteError } from '../errors.js'
 import type { Site } from '../types.js'
+import type { NetworkInfo } from './network.js'
+
+/** Selects every linear module but the one that gives the output. */
+const ALL_LINEAR = 'all-linear'
+
+/** What only a regular expression has: the names of modules are letters, digits, dots, `_` and `-`. */
+const REGULAR_EXPRESSION = /[^\w.-]/
 
 /**
- * The sites that a list of names selects, in the network's order. As PEFT's `target_modules`: a name selects the
- * module of that full name and every module whose name ends with it after a dot.
+ * The sites that a list of names selects, in the network's order. As PEFT's `target_modules`: a name selects the module of
+ * that full name and every module whose name ends with it after a dot; a regular expression those whose full name it
+ * matches as a whole; and `all-linear` all but the output layer.
  *
- * @throws {UnknownSiteError} if a name selects nothing
+ * @param output the name of the output layer
+ * @throws {UnknownSiteError} if a name selects nothing, or is no regular expression
  */
-export function selectSites (sites: readonly Site[], names: readonly string[]): Site[] {
-  const matches = (site: Site, name: string): boolean => site.name === name || site.name.endsWith(`.${name}`)
-  for (const name of names) {
-    if (!sites.some(site => matches(site, name))) {
-      throw new UnknownSiteError(`no site is called ${JSON.stringify(name)}; this model has ${endings(sites).join(', ')}, or full names such as ${sites[0].name}`)
+export function selectSites ({ sites, output }: Pick<NetworkInfo, 'sites' | 'output'>, names: readonly string[]): Site[] {
+  const selected = names.flatMap(name => {
+    const matches = matcherOf(name, output)
+    const own = sites.filter(site => matches(site.name))
+    if (own.length === 0) {
+      throw new UnknownSiteError(`no site is called ${JSON.stringify(name)}; this model has ${endings(sites).join(', ')}, full names such as ${sites[0].name}, and ${ALL_LINEAR}`)
     }
+    return own
+  })
+  return sites.filter(site => selected.includes(site))
+}
+
+function matcherOf (name: string, output: string): (site: string) => boolean {
+  if (name === ALL_LINEAR) return site => site !== output
+  if (!REGULAR_EXPRESSION.test(name)) return site => site === name || site.endsWith(`.${name}`)
+  try {
+    const whole = new RegExp(`^(?:${name})$`)
+    return site => whole.test(site)
+  } catch (cause) {
+    throw new UnknownSiteError(`${JSON.stringify(name)} is neither a name nor a regular expression: ${(cause as Error).message}`, { cause })
   }
-  return sites.filter(site => names.some(name => matches(site, name)))
 }
 
 /** What the names of sites end with: `c_attn`, `c_proj`, … */

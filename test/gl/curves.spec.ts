@@ -36,7 +36,7 @@ describe('gl: Gradient Learning against PEFT', () => {
       const { spec, tensors } = await readAdapter(join(FIXTURES, 'peft', name, 'start'))
       const model = await LocalModel.open(join(FIXTURES, curve.base), {}, () => {})
       const batch = await readBatch(curve.base)
-      const sites = selectSites(model.info.sites, curve.sites)
+      const sites = selectSites(model.info, curve.sites)
       expect([...tensors.keys()]).to.have.members(sites.map(site => site.name))
 
       const before = tf.memory().numTensors

@@ -36,7 +36,7 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
   }
   const tensor = <T extends tf.Tensor>(name: string): T => frozen.get(name) as T
   const parameters: Parameters = { tensor, weight: site => tensor(network.siteWeight(site).name) }
-  const sites = selectSites(network.info.sites, network.info.defaultSites)
+  const sites = selectSites(network.info, network.info.defaultSites)
   const weights = new Map(sites.map(site => [site.name, [...new Auxiliary(auxiliary, site, { seed }).parameters.values()]]))
   const alpha = auxiliary.alpha / auxiliary.rank
   const optimizer = tf.train.momentum(rate, 0.9, true)

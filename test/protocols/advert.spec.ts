@@ -19,6 +19,7 @@ const OFFER: Offer = {
   model: MODEL,
   name: 'tiny',
   sites: [{ name: 'h.0.attn', inFeatures: 3, outFeatures: 9 }],
+  output: 'lm_head',
   defaultSites: ['h.0.attn'],
   fanInFanOut: true,
   positions: 32,

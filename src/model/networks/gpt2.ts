@@ -36,7 +36,7 @@ export class Gpt2 implements Network {
 
   constructor (config: Gpt2Config) {
     this.#config = config
-    this.info = { sites: sitesOf(config), defaultSites: ['c_attn'], fanInFanOut: true, positions: config.n_positions, vocabSize: config.vocab_size }
+    this.info = { sites: sitesOf(config), output: HEAD, defaultSites: ['c_attn'], fanInFanOut: true, positions: config.n_positions, vocabSize: config.vocab_size }
     this.weights = new Map(shapesOf(config))
   }
 

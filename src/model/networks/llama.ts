@@ -20,7 +20,7 @@ export class Llama implements Network {
 
   constructor (settings: LlamaSettings) {
     this.#settings = settings
-    this.info = { sites: sitesOf(settings), defaultSites: ['q_proj', 'v_proj'], fanInFanOut: false, positions: settings.positions, vocabSize: settings.vocabSize }
+    this.info = { sites: sitesOf(settings), output: HEAD, defaultSites: ['q_proj', 'v_proj'], fanInFanOut: false, positions: settings.positions, vocabSize: settings.vocabSize }
     this.weights = new Map(shapesOf(settings))
   }
 

@@ -101,8 +101,8 @@ class Lending {
 }
 
 function offerOf ({ model: { info, engine }, limits, tokensPerSecond }: Host, files: Record<string, Manifest>): Offer {
-  const { id, name, sites, defaultSites, fanInFanOut, positions, vocabSize } = info
-  return { model: id, name, sites: [...sites], defaultSites: [...defaultSites], fanInFanOut, positions, vocabSize, limits, tokensPerSecond, engine: engine.description, files }
+  const { id, name, sites, output, defaultSites, fanInFanOut, positions, vocabSize } = info
+  return { model: id, name, sites: [...sites], output, defaultSites: [...defaultSites], fanInFanOut, positions, vocabSize, limits, tokensPerSecond, engine: engine.description, files }
 }
 
 async function tokenizerFiles (node: ColaNode, folder: string): Promise<Record<string, Manifest>> {

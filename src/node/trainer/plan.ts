@@ -32,7 +32,7 @@ export interface Plan {
  */
 export async function planOf (options: TrainOptions, model: ModelInfo): Promise<Plan> {
   const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter)
-  const chosen = selectSites(model.sites, options.sites ?? [...adapter?.tensors.keys() ?? model.defaultSites])
+  const chosen = selectSites(model, options.sites ?? [...adapter?.tensors.keys() ?? model.defaultSites])
   const sites = [...chosen].sort((a, b) => a.name < b.name ? -1 : 1)
   const { name, mode, interval, seed } = { name: options.job, ...options }
   const job = { name, model: model.id, sites: sites.map(site => site.name), auxiliary: auxiliaryOf(options, adapter), mode, interval, seed }

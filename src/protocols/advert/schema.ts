@@ -8,6 +8,8 @@ export const advertSchema = z.strictObject({
   /** Its name, for people. */
   name: z.string().min(1).max(200),
   sites: z.array(siteSchema).min(1).max(4096),
+  /** The site that gives the output, see `selectSites`. */
+  output: siteNameSchema,
   /** What PEFT adapts in this architecture, see `selectSites`. */
   defaultSites: z.array(siteNameSchema).min(1).max(64),
   /** Whether its linear modules store weights as `[in, out]`, PEFT's `fan_in_fan_out`. */
