@@ -30,22 +30,23 @@ CASES = {
     'gpt2-half': dict(model_type='gpt2', n_embd=24, n_layer=1, n_head=3, n_positions=16, vocab_size=53, tie_word_embeddings=False,
                       activation_function='gelu', layer_norm_epsilon=1e-6, scale_attn_weights=False),
     'llama-plain': dict(model_type='llama', hidden_size=24, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4,
-                        max_position_embeddings=32, vocab_size=59),
+                        max_position_embeddings=64, vocab_size=59),
     'llama-grouped': dict(model_type='llama', hidden_size=36, intermediate_size=50, num_hidden_layers=2, num_attention_heads=6,
                           num_key_value_heads=2, max_position_embeddings=64, vocab_size=61, tie_word_embeddings=True,
                           attention_bias=True, mlp_bias=True, rms_norm_eps=1e-5,
                           rope_parameters=dict(rope_type='llama3', rope_theta=20.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
                                                original_max_position_embeddings=32)),
     'llama-linear': dict(model_type='llama', hidden_size=27, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3,
-                         num_key_value_heads=1, head_dim=10, max_position_embeddings=32, vocab_size=47,
+                         num_key_value_heads=1, head_dim=10, max_position_embeddings=64, vocab_size=47,
                          rope_parameters=dict(rope_type='linear', rope_theta=500.0, factor=4.0)),
     'mistral': dict(model_type='mistral', hidden_size=30, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4,
-                    num_key_value_heads=2, head_dim=8, max_position_embeddings=32, vocab_size=53, sliding_window=4),
+                    num_key_value_heads=2, head_dim=8, max_position_embeddings=64, vocab_size=53, sliding_window=4),
     'qwen2': dict(model_type='qwen2', hidden_size=32, intermediate_size=45, num_hidden_layers=3, num_attention_heads=4,
-                  num_key_value_heads=2, max_position_embeddings=32, vocab_size=51, use_sliding_window=True, sliding_window=3,
+                  num_key_value_heads=2, max_position_embeddings=64, vocab_size=51, use_sliding_window=True, sliding_window=3,
                   max_window_layers=1, tie_word_embeddings=True),
     'qwen3': dict(model_type='qwen3', hidden_size=28, intermediate_size=41, num_hidden_layers=2, num_attention_heads=4,
-                  num_key_value_heads=2, head_dim=6, max_position_embeddings=32, vocab_size=57),
+                  num_key_value_heads=2, head_dim=6, max_position_embeddings=64, vocab_size=57),
+    'gpt2-long': dict(model_type='gpt2', n_embd=20, n_layer=2, n_head=2, n_positions=64, vocab_size=43),
 }
 STORED = {
     'gpt2-sharded': dict(dtype=torch.bfloat16, max_shard_size='20KB'),
@@ -187,6 +188,35 @@ def make_curve(out, name, case):
     write(ends, folder / 'end.safetensors')
 
 
+GENERATING = ['gpt2-long', 'llama-grouped', 'llama-plain', 'mistral', 'qwen2', 'qwen3']
+NEW_TOKENS = 40
+
+
+def make_generated(out, name):
+    """Greedy continuations of one prompt: plain, without repeated sequences of three, and with a LoRA beside the model."""
+    folder = out / name
+    torch.manual_seed(len(name))
+    model = load(folder)
+    model.generation_config.eos_token_id = None
+    prompt = torch.randint(model.config.vocab_size, (1, 7))
+
+    def continued(generating, **options):
+        ids = generating.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=NEW_TOKENS,
+                                  pad_token_id=0, **options)
+        return ids[0, prompt.shape[1]:].tolist()
+
+    plain = {'prompt': prompt[0].tolist(), 'greedy': continued(model), 'withoutRepetition': continued(model, no_repeat_ngram_size=3)}
+    adapted = get_peft_model(model, LoraConfig(r=2, lora_alpha=3, lora_dropout=0, task_type='CAUSAL_LM', fan_in_fan_out=name.startswith('gpt2')))
+    with torch.no_grad():
+        for n, parameter in adapted.named_parameters():
+            if 'lora_B' in n:
+                parameter.normal_(0, 0.5)
+    adapted.peft_config['default'].base_model_name_or_path = name
+    adapted.save_pretrained(folder / 'adapter')
+    (folder / 'adapter' / 'README.md').unlink(missing_ok=True)
+    (folder / 'generated.json').write_text(json.dumps(plain | {'adapted': continued(adapted.eval())}) + '\n')
+
+
 def make_optimizers(out):
     """A parameter of 2 × 3 under five given gradients."""
     torch.manual_seed(7)
@@ -220,6 +250,59 @@ def make_tokens(out, model):
     (out / 'tokenizer-tiny.json').write_text(json.dumps(cases, indent=1, ensure_ascii=True) + '\n')
 
 
+CHATS = {
+    'system': [('system', 'Be brief.'), ('user', 'What is 1 + 1?'), ('assistant', '2')],
+    'two answers': [('user', 'Hi'), ('assistant', 'Hello!'), ('user', ' And\nnow? '), ('assistant', ' Grüße 😀 ')],
+    'quotes': [('user', '"\'\\ {{ messages }} {% if %} <b>&amp;</b>'), ('assistant', '{"a": [1, null]}')],
+    'question': [('user', 'Who?')],
+}
+CHAT_TEMPLATES = {
+    'chatml': dict(eos_token='<|im_end|>', chat_template=(
+        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")),
+    'llama-3': dict(bos_token='<|begin_of_text|>', eos_token='<|eot_id|>', chat_template=(
+        "{% set loop_messages = messages %}{% for message in loop_messages %}"
+        "{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}"
+        "{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}")),
+    'llama-2': dict(bos_token='<s>', eos_token='</s>', chat_template="""{{ bos_token }}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system = '<<SYS>>\n' ~ messages[0].content ~ '\n<</SYS>>\n\n' %}
+    {%- set messages = messages[1:] %}
+{%- endif %}
+{% for message in messages %}
+    {% if (message.role == 'user') != (loop.index0 % 2 == 0) %}
+        {{- raise_exception('Roles must alternate') }}
+    {% elif message.role == 'user' %}
+        {{- '[INST] ' + (system if system is defined and loop.first else '') + message.content.strip() + ' [/INST]' }}
+    {% else %}
+        {{- ' ' ~ message.content | trim ~ ' ' ~ eos_token }}
+    {% endif %}
+{% endfor %}"""),
+    'tools': dict(bos_token='<s>', chat_template=(
+        "{{ bos_token }}{% if tools is not none %}tools{% endif %}{{ pad_token }}\n"
+        "  {%- for m in messages %}\n    {{ m | tojson }}\n  {%- endfor %}\n{{ 'answer:' if add_generation_prompt else eos_token }}\n")),
+}
+
+
+def make_chats(out, model):
+    """Conversations as apply_chat_template writes them."""
+    from transformers import AutoTokenizer
+    cases = []
+    for name, config in CHAT_TEMPLATES.items():
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        for token in ('bos_token', 'eos_token', 'pad_token', 'unk_token'):
+            setattr(tokenizer, token, config.get(token))
+        chats = []
+        for title, chat in CHATS.items():
+            messages = [{'role': role, 'content': content} for role, content in chat]
+            for begin in (False, True):
+                text = tokenizer.apply_chat_template(messages, chat_template=config['chat_template'], add_generation_prompt=begin, tokenize=False)
+                chats.append({'title': title, 'messages': messages, 'open': begin, 'text': text})
+        cases.append({'name': name, 'config': config, 'chats': chats})
+    (out / 'chat-templates.json').write_text(json.dumps(cases, indent=1, ensure_ascii=True) + '\n')
+
+
 def check_adapter(args):
     model = PeftModel.from_pretrained(load(args.model), args.adapter)
     keys = {key.replace('.default', '') for key in model.state_dict() if 'lora_' in key}
@@ -246,8 +329,11 @@ def main():
         make_case(args.out, name, 10 * seed)
     for name, case in CURVES.items():
         make_curve(args.out, name, case)
+    for name in GENERATING:
+        make_generated(args.out, name)
     make_optimizers(args.out)
     make_tokens(args.out, args.tiny)
+    make_chats(args.out, args.tiny)
 
 
 if __name__ == '__main__':

@@ -38,7 +38,7 @@ export class EagerEngine implements Engine {
     this.description = description
     this.#weights = weights
     const kept = [...weights.values()].reduce((sum, { size }) => sum + 4 * size, 0)
-    this.#memory = name === 'wasm' ? Math.min(memory, WASM_MEMORY - WASM_WEIGHTS * kept) : memory
+    this.#memory = name === 'wasm' ? Math.min(memory, Math.max(0, WASM_MEMORY - WASM_WEIGHTS * kept)) : memory
   }
 
   /**

@@ -3,6 +3,7 @@ import { basename, join, resolve } from 'node:path'
 import type { Engine, Weights } from '../engine/engine.js'
 import { InvalidModelError } from '../errors.js'
 import type { Batch, FloatTensor } from '../types.js'
+import { Decoder, type DecoderInit } from './decoder.js'
 import { mergedWeights, type WeightChange } from './merge.js'
 import type { Network, NetworkInfo } from './network.js'
 import { networkOf } from './networks/registry.js'
@@ -55,6 +56,11 @@ export class BaseModel {
   /** Runs with θ + ΔW from now on; an empty map goes back to θ. */
   async merge (changes: ReadonlyMap<string, WeightChange>): Promise<void> {
     this.#merged = await mergedWeights(this.engine, this.#network, changes)
+  }
+
+  /** Continues a text, merged as it is now. */
+  decoder (beside?: DecoderInit['beside']): Decoder {
+    return new Decoder({ engine: this.engine, network: this.#network, merged: this.#merged, ...(beside && { beside }) })
   }
 
   async dispose (): Promise<void> {

@@ -15,6 +15,14 @@ export type Tap = (site: Site, x: tf.Tensor2D, output: tf.Tensor2D) => tf.Tensor
 export interface Tokens extends Visibility {
   /** Integers, `[rows, length]`. */
   readonly inputIds: tf.Tensor2D
+  /** What each layer makes of its keys and values before it uses them: those of earlier tokens may come first. @default nothing */
+  readonly remember?: (layer: number, made: KeyValue) => KeyValue
+}
+
+/** Of one layer, `[rows, groups, length, size]` each. */
+export interface KeyValue {
+  readonly key: tf.Tensor4D
+  readonly value: tf.Tensor4D
 }
 
 /** What can be said of a base model without its weights. */

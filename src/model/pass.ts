@@ -3,19 +3,11 @@ import type { Engine } from '../engine/engine.js'
 import type { Step, StepRun, TensorsByName } from '../engine/step.js'
 import { InvalidBatchError, MemoryLimitError, NonFiniteError, UnknownSiteError } from '../errors.js'
 import type { Batch, FloatTensor, NamedTensors, Site, SitePair, TensorData } from '../types.js'
+import { type Beside, besideName, besideTap } from './beside.js'
 import { joinBatches, type PassInputs, type PassShape, rowsOf, someRows } from './joined-batch.js'
 import { crossEntropy, IGNORED_LABEL } from './loss.js'
-import type { Network, NetworkInfo, Parameters, Tap, Tokens } from './network.js'
-
-/** Unmerged auxiliaries, which run beside the base model. */
-interface Beside {
-  /** Names what `apply` does: the same name and the same shapes of inputs mean the same work. */
-  readonly key: string
-  /** What it works on, by names of its own. */
-  readonly inputs: NamedTensors
-  /** α·g(x) `[tokens, out]`, which is added to the site's output; undefined where there is none. Pure. */
-  readonly apply: (site: Site, x: tf.Tensor2D, tensor: TensorsByName) => tf.Tensor2D | undefined
-}
+import type { Network, NetworkInfo, Tap, Tokens } from './network.js'
+import { mergedName, parametersOf } from './parameters.js'
 
 /** What is made of x and ∇ĥ of each row where they are. */
 interface Reduction {
@@ -128,8 +120,8 @@ function stepRun (network: Network, inputs: PassInputs, options: PassOptions): S
       ['fill_bias', { shape: [rows, length], values: inputs.fillBias }],
       ['target_ids', { shape: [rows * length], values: inputs.targetIds }],
       ['target_weights', { shape: [rows * length], values: inputs.targetWeights }],
-      ...prefixed('merged.', merged),
-      ...prefixed('beside.', beside?.inputs ?? new Map<string, TensorData>()),
+      ...prefixed(mergedName(''), merged),
+      ...prefixed(besideName(''), beside?.inputs ?? new Map<string, TensorData>()),
       ...prefixed('reduce.', reduction?.inputs ?? new Map<string, TensorData>())
     ])
   }
@@ -152,18 +144,15 @@ function passStep (network: Network, { sites, pairs, logits: wantsLogits, merged
   return tensor => {
     const inputIds = tensor<tf.Tensor2D>('input_ids')
     const tokens: Tokens = { inputIds, attentionMask: tensor('attention_mask'), fillBias: tensor('fill_bias') }
-    const parameters: Parameters = {
-      tensor,
-      weight: site => tensor(merged.has(site) ? `merged.${site}` : network.siteWeight(site).name)
-    }
+    const parameters = parametersOf(network, tensor, merged)
     const [rows, length] = inputIds.shape
     const outputs: Record<string, tf.Tensor> = {}
     const inputsOf = new Map<string, tf.Tensor2D>() // x of each site
+    const besides = besideTap(beside, tensor)
     const lossOf = (...probes: tf.Tensor[]): tf.Scalar => {
       const probeOf = new Map(sites.map(({ name }, i) => [name, probes[i] as tf.Tensor2D]))
       const tap: Tap = (site, x, output) => {
-        const own = beside?.apply(site, x, <T extends tf.Tensor>(name: string) => tensor<T>(`beside.${name}`)) // [tokens, out]
-        const adapted = own === undefined ? output : tf.add<tf.Tensor2D>(output, own)
+        const adapted = besides(site, x, output) // [tokens, out]
         const probe = probeOf.get(site.name)
         if (probe === undefined) return adapted
         inputsOf.set(site.name, tf.keep(tf.clone(x)))

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import { z } from 'zod'
+import type { Positions } from './attention.js'
 import { withGradient } from './with-gradient.js'
 
 const positive = z.number().positive()
@@ -43,6 +44,12 @@ export function rotations (parameters: RopeParameters, length: number, size: num
   const angles = Array.from({ length }, (_, position) => frequencies.map(frequency => Math.fround(position * frequency))).flat()
   const shape: [number, number] = [length, size / 2]
   return { cos: tf.tensor2d(Float32Array.from(angles, Math.cos), shape), sin: tf.tensor2d(Float32Array.from(angles, Math.sin), shape) }
+}
+
+/** The same at given positions, none of which is beyond the number of keys. */
+export function rotationsAt (parameters: RopeParameters, { queries, keys }: Positions, size: number): Rotations {
+  const { cos, sin } = rotations(parameters, keys.size, size)
+  return { cos: tf.gather(cos, queries), sin: tf.gather(sin, queries) } // [length, size / 2]
 }
 
 function scaled (parameters: RopeParameters, frequency: number): number {

@@ -45,14 +45,16 @@ export class Gpt2 implements Network {
     return { name: this.#config.tie_word_embeddings ? TOKEN_EMBEDDING : `${HEAD}.weight`, layout: 'out-in' }
   }
 
-  logits (parameters: Parameters, { inputIds, ...visibility }: Tokens, tap: Tap): tf.Tensor3D {
+  logits (parameters: Parameters, { inputIds, remember, ...visibility }: Tokens, tap: Tap): tf.Tensor3D {
     const { n_layer: layers, n_embd: width } = this.#config
     const [rows, length] = inputIds.shape
     const token = tf.gather(parameters.tensor<tf.Tensor2D>(TOKEN_EMBEDDING), tf.reshape(inputIds, [-1])) // [tokens, width]
-    const position = tf.slice(parameters.tensor<tf.Tensor2D>('transformer.wpe.weight'), [0, 0], [length, width]) // [length, width]
+    const { positions } = visibility
+    const table = parameters.tensor<tf.Tensor2D>('transformer.wpe.weight') // [positions, width]
+    const position = positions === undefined ? tf.slice(table, [0, 0], [length, width]) : tf.gather(table, positions.queries) // [length, width]
     const bias = causalBias(visibility)
     let h = tf.reshape<tf.Rank.R2>(tf.add(tf.reshape(token, [rows, length, width]), position), [-1, width]) // [tokens, width]
-    const pass = new Pass(this.#config, parameters, new Modules(this, parameters, tap))
+    const pass = new Pass(this.#config, parameters, new Modules(this, parameters, tap), remember)
     for (let layer = 0; layer < layers; layer++) h = pass.layer(layer, h, bias)
     return tf.reshape(pass.head(h), [rows, length, this.info.vocabSize])
   }
@@ -63,11 +65,13 @@ class Pass {
   readonly #config: Gpt2Config
   readonly #parameters: Parameters
   readonly #modules: Modules
+  readonly #remember: NonNullable<Tokens['remember']>
 
-  constructor (config: Gpt2Config, parameters: Parameters, modules: Modules) {
+  constructor (config: Gpt2Config, parameters: Parameters, modules: Modules, remember: Tokens['remember'] = (_, made) => made) {
     this.#config = config
     this.#parameters = parameters
     this.#modules = modules
+    this.#remember = remember
   }
 
   layer (layer: number, x: tf.Tensor2D, bias: tf.Tensor4D): tf.Tensor2D {
@@ -82,10 +86,11 @@ class Pass {
 
   #attention (layer: number, x: tf.Tensor2D, bias: tf.Tensor4D): tf.Tensor2D {
     const { n_head: heads, n_embd: width } = this.#config
-    const [rows, , length] = bias.shape
+    const [rows, , length] = bias.shape // [rows, 1, length, keys]
     const name = `transformer.h.${layer}.attn`
     const qkv = tf.reshape(this.#linear(`${name}.c_attn`, x), [rows, length, 3 * heads, width / heads])
-    const [query, key, value] = tf.split<tf.Tensor4D>(tf.transpose(qkv, [0, 2, 1, 3]), 3, 1) // [rows, heads, length, width / heads]
+    const [query, ownKey, ownValue] = tf.split<tf.Tensor4D>(tf.transpose(qkv, [0, 2, 1, 3]), 3, 1) // [rows, heads, length, width / heads]
+    const { key, value } = this.#remember(layer, { key: ownKey, value: ownValue }) // [rows, heads, keys, width / heads]
     const context = tf.transpose(attention(query, key, value, bias, this.#attentionScale(layer)), [0, 2, 1, 3]) // [rows, length, heads, width / heads]
     return this.#linear(`${name}.c_proj`, tf.reshape(context, [-1, width])) // [tokens, width]
   }

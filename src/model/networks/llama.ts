@@ -4,7 +4,7 @@ import { ACTIVATIONS } from '../layers/activations.js'
 import { attention, causalBias } from '../layers/attention.js'
 import { Modules } from '../layers/modules.js'
 import { rmsNorm } from '../layers/norms.js'
-import { rotate, type Rotations, rotations } from '../layers/rope.js'
+import { rotate, type Rotations, rotations, rotationsAt } from '../layers/rope.js'
 import type { Network, NetworkInfo, Parameters, SiteWeight, Tap, Tokens } from '../network.js'
 import type { LlamaSettings } from './llama-config.js'
 
@@ -28,11 +28,12 @@ export class Llama implements Network {
     return { name: site === HEAD && this.#settings.tied ? EMBEDDING : `${site}.weight`, layout: 'out-in' }
   }
 
-  logits (parameters: Parameters, { inputIds, ...visibility }: Tokens, tap: Tap): tf.Tensor3D {
+  logits (parameters: Parameters, { inputIds, remember, ...visibility }: Tokens, tap: Tap): tf.Tensor3D {
     const { layers, windows, size, rope, vocabSize } = this.#settings
     const [rows, length] = inputIds.shape
     const biases = new Map([...new Set(windows)].map(window => [window, causalBias(visibility, window)]))
-    const pass = new Pass(this.#settings, parameters, new Modules(this, parameters, tap), rotations(rope, length, size))
+    const turns = visibility.positions === undefined ? rotations(rope, length, size) : rotationsAt(rope, visibility.positions, size)
+    const pass = new Pass(this.#settings, parameters, new Modules(this, parameters, tap), turns, remember)
     let h = tf.gather(parameters.tensor<tf.Tensor2D>(EMBEDDING), tf.reshape(inputIds, [-1])) // [tokens, width]
     for (let layer = 0; layer < layers; layer++) h = pass.layer(layer, h, biases.get(windows[layer]) as tf.Tensor4D)
     return tf.reshape(pass.head(h), [rows, length, vocabSize])
@@ -45,17 +46,19 @@ class Pass {
   readonly #parameters: Parameters
   readonly #modules: Modules
   readonly #rotations: Rotations
+  readonly #remember: NonNullable<Tokens['remember']>
 
-  constructor (settings: LlamaSettings, parameters: Parameters, modules: Modules, rotations: Rotations) {
+  constructor (settings: LlamaSettings, parameters: Parameters, modules: Modules, rotations: Rotations, remember: Tokens['remember'] = (_, made) => made) {
     this.#settings = settings
     this.#parameters = parameters
     this.#modules = modules
     this.#rotations = rotations
+    this.#remember = remember
   }
 
   layer (layer: number, x: tf.Tensor2D, bias: tf.Tensor4D): tf.Tensor2D {
     const name = `model.layers.${layer}`
-    const attended = tf.add<tf.Tensor2D>(x, this.#attention(`${name}.self_attn`, this.#norm(`${name}.input_layernorm`, x), bias)) // [tokens, width]
+    const attended = tf.add<tf.Tensor2D>(x, this.#attention(layer, this.#norm(`${name}.input_layernorm`, x), bias)) // [tokens, width]
     return tf.add(attended, this.#mlp(`${name}.mlp`, this.#norm(`${name}.post_attention_layernorm`, attended))) // [tokens, width]
   }
 
@@ -63,16 +66,19 @@ class Pass {
     return this.#modules.linear(HEAD, this.#norm('model.norm', x), { bias: false }) // [tokens, vocabulary]
   }
 
-  #attention (name: string, x: tf.Tensor2D, bias: tf.Tensor4D): tf.Tensor2D {
+  #attention (layer: number, x: tf.Tensor2D, bias: tf.Tensor4D): tf.Tensor2D {
     const { heads, groups, size, bias: has, normalised } = this.#settings
-    const [rows, , length] = bias.shape
+    const [rows, , length] = bias.shape // [rows, 1, length, keys]
+    const name = `model.layers.${layer}.self_attn`
     const project = (part: string): tf.Tensor2D => tf.reshape(this.#modules.linear(`${name}.${part}_proj`, x, { bias: has.queryKeyValue }), [-1, size]) // [tokens·heads, size]
     const inHeads = (y: tf.Tensor2D, count: number): tf.Tensor4D => tf.transpose(tf.reshape(y, [rows, length, count, size]), [0, 2, 1, 3]) // [rows, count, length, size]
     const turned = (part: string, count: number): tf.Tensor4D => {
       const y = project(part)
       return rotate(inHeads(normalised ? this.#norm(`${name}.${part}_norm`, y) : y, count), this.#rotations)
     }
-    const context = attention(turned('q', heads), turned('k', groups), inHeads(project('v'), groups), bias, 1 / Math.sqrt(size)) // [rows, heads, length, size]
+    const query = turned('q', heads) // [rows, heads, length, size]
+    const { key, value } = this.#remember(layer, { key: turned('k', groups), value: inHeads(project('v'), groups) }) // [rows, groups, keys, size]
+    const context = attention(query, key, value, bias, 1 / Math.sqrt(size)) // [rows, heads, length, size]
     return this.#modules.linear(`${name}.o_proj`, tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, heads * size]), { bias: has.output }) // [tokens, width]
   }
 

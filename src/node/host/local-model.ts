@@ -1,16 +1,15 @@
 import { openEngine, type EngineOptions } from '../../engine/open-engine.js'
-import { InvalidAdapterError, UnknownSiteError } from '../../errors.js'
+import { UnknownSiteError } from '../../errors.js'
 import { factorGradients, type FittedRows, sumOfRows } from '../../gl/factor-gradients.js'
 import { joinBlocks, type RowBlock } from '../../gl/row-blocks.js'
-import { stack } from '../../merge/stack.js'
 import { BaseModel, type ModelInfo } from '../../model/base-model.js'
 import type { PassShape } from '../../model/joined-batch.js'
-import type { WeightChange } from '../../model/merge.js'
 import type { PassResult } from '../../model/pass.js'
 import type { ModelDtype } from '../../model/weights.js'
-import type { AdaptationData, AdapterTensors, FloatTensor, Site, SiteData } from '../../types.js'
+import type { AdaptationData, Site, SiteData } from '../../types.js'
 import { encodeParts } from './encoded-part.js'
 import type { LentAdapter, LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
+import { meanChange } from './weight-changes.js'
 
 export interface ModelOptions extends EngineOptions {
   /** What the base model's matrices are kept as. @default f32 */
@@ -67,22 +66,8 @@ export class LocalModel implements LentModel {
     const state = merged?.state ?? null
     if (state === this.#merged) return
     this.#merged = undefined // it may fail before or after
-    await this.#model.merge(merged === null ? new Map() : this.#changes(merged))
+    await this.#model.merge(merged === null ? new Map() : meanChange(merged, [...merged.members[0].adapter.keys()].map(name => this.#site(name))))
     this.#merged = state
-  }
-
-  /** The mean of the members' ΔW, as one product of stacked factors where they have factors. */
-  #changes ({ spec, members }: Merged): Map<string, WeightChange> {
-    const sites = [...members[0].adapter.keys()].map(name => this.#site(name))
-    const stacked = stack(members, spec, sites)
-    const scale = stacked.spec.alpha / stacked.spec.rank // α
-    return new Map(sites.map(({ name, inFeatures, outFeatures }) => {
-      const { rank } = stacked.spec
-      const tensor = (parameter: string, shape: readonly number[]): FloatTensor => tensorNamed(stacked.tensors, name, parameter, shape)
-      return [name, spec.kind === 'linear'
-        ? { scale, weight: tensor('weight', [outFeatures, inFeatures]) }
-        : { scale, a: tensor('lora_A.weight', [rank, inFeatures]), b: tensor('lora_B.weight', [outFeatures, rank]) }]
-    }))
   }
 
   #site (name: string): Site {
@@ -90,12 +75,6 @@ export class LocalModel implements LentModel {
     if (site === undefined) throw new UnknownSiteError(`this model has no site ${name}`)
     return site
   }
-}
-
-function tensorNamed (adapter: AdapterTensors, site: string, parameter: string, shape: readonly number[]): FloatTensor {
-  const tensor = adapter.get(site)?.get(parameter)
-  if (tensor?.shape.join() !== shape.join()) throw new InvalidAdapterError(`the contributions have no ${site}.${parameter} of [${shape.join(', ')}]`)
-  return tensor
 }
 
 /** What a part's pairs do to the factors that its trainer fits. */

@@ -153,9 +153,14 @@ function stateOf ({ request: { job }, applied: { version, merged } }: Ready): st
 /** Whether it wants the same sites, and does not make the pass too long. */
 function fits (group: readonly Waiting[], other: Waiting): boolean {
   if (group.length === 0) return true
-  const length = Math.max(...[...group, other].map(({ request }) => request.batch.length))
+  const longest = Math.max(...[...group, other].map(({ request }) => widthOf(request)))
   const rows = [...group, other].reduce((sum, { request }) => sum + request.batch.rows, 0)
-  return group[0].request.sites.join() === other.request.sites.join() && rows * length <= JOINED_TOKENS
+  return group[0].request.sites.join() === other.request.sites.join() && rows * longest <= JOINED_TOKENS
+}
+
+/** What a row takes, in tokens: those that it has, or the rank of the factors whose gradients are wanted of it. */
+function widthOf ({ batch: { length }, wire, auxiliary: { rank } }: PassRequest): number {
+  return wire === 'factors' ? Math.max(length, rank) : length
 }
 
 function passOf (group: readonly Ready[]): LentPass {

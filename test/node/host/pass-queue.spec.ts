@@ -100,6 +100,13 @@ describe('the queue of a host', () => {
     }
   })
 
+  it('joins none where the gradients of factors would take too much', async () => {
+    const queue = new PassQueue(lent)
+    const large = (job: string): PassRequest => ({ ...alone(job, 1, { ...LOW_RANK, rank: 1024 }, part(1, 4)), wire: 'factors' })
+    await Promise.all([large('a'), large('b'), large('c')].map(async own => await queue.pass(own, forever)))
+    expect(passes.map(({ parts }) => parts.length)).to.deep.equal([2, 1])
+  })
+
   it('joins none that meet other weights, or want other sites', async () => {
     const queue = new PassQueue(lent)
     const { beside } = alone('m', 1).applied()

@@ -1,0 +1,32 @@
+import { InvalidAdapterError } from '../../errors.js'
+import { stack } from '../../merge/stack.js'
+import type { Weighted } from '../../merge/weighted.js'
+import type { WeightChange } from '../../model/merge.js'
+import type { AdapterTensors, AuxiliarySpec, FloatTensor, Site } from '../../types.js'
+
+/** The mean of the members' ΔW, as one product of stacked factors where they have factors. */
+export function meanChange ({ spec, members }: { readonly spec: AuxiliarySpec, readonly members: readonly Weighted[] }, sites: readonly Site[]): Map<string, WeightChange> {
+  const stacked = stack(members, spec, sites)
+  return changesOf(stacked.spec, stacked.tensors, sites)
+}
+
+/**
+ * What an adapter changes in the weights.
+ *
+ * @throws {InvalidAdapterError} if it lacks a parameter or has it in another shape
+ */
+export function changesOf ({ kind, rank, alpha }: AuxiliarySpec, adapter: AdapterTensors, sites: readonly Site[]): Map<string, WeightChange> {
+  const scale = alpha / rank // α
+  return new Map(sites.map(({ name, inFeatures, outFeatures }) => {
+    const tensor = (parameter: string, shape: readonly number[]): FloatTensor => tensorNamed(adapter, name, parameter, shape)
+    return [name, kind === 'linear'
+      ? { scale, weight: tensor('weight', [outFeatures, inFeatures]) }
+      : { scale, a: tensor('lora_A.weight', [rank, inFeatures]), b: tensor('lora_B.weight', [outFeatures, rank]) }]
+  }))
+}
+
+function tensorNamed (adapter: AdapterTensors, site: string, parameter: string, shape: readonly number[]): FloatTensor {
+  const tensor = adapter.get(site)?.get(parameter)
+  if (tensor?.shape.join() !== shape.join()) throw new InvalidAdapterError(`the adapter has no ${site}.${parameter} of [${shape.join(', ')}]`)
+  return tensor
+}
