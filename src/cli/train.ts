@@ -21,7 +21,7 @@ export const train = defineCommand({
   describe: 'Trains an adapter on your own data, at a host of the mesh; the same command again resumes it',
   options: {
     model: { type: 'string', describe: 'the base model: its folder, or the id or name of one that a host offers (default: the small one that comes with colanet)' },
-    data: { type: 'files', describe: '.txt, .md or .jsonl files (text, or prompt and completion), or folders of them' },
+    data: { type: 'files', describe: '.txt or .md files; .jsonl, .csv or .parquet files with text, with prompt and completion, or (not .csv) with messages for the chat template; or folders of them' },
     batch: { type: 'string', describe: 'in place of --data: safetensors with one fixed batch for every step (input_ids, attention_mask, labels)' },
     local: { type: 'boolean', describe: 'host and trainer in this one process, without a network' },
     job: { type: 'string', default: 'default', describe: 'name of the job, by which its members find each other' },

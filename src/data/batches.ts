@@ -84,11 +84,11 @@ function toBatch (rows: readonly EncodedRow[], { endOfText = 0 }: PaddingOptions
   const inputIds = new Int32Array(rows.length * length).fill(endOfText) // [rows, length]
   const attentionMask = new Int32Array(rows.length * length) // [rows, length]
   const labels = new Int32Array(rows.length * length).fill(IGNORED) // [rows, length]
-  for (const [i, { ids, promptLength }] of rows.entries()) {
+  for (const [i, { ids, spans }] of rows.entries()) {
     const begin = i * length
     inputIds.set(ids, begin)
     attentionMask.fill(1, begin, begin + ids.length)
-    labels.set(ids.subarray(promptLength), begin + promptLength)
+    for (const span of spans) labels.set(ids.subarray(span.begin, span.end), begin + span.begin)
   }
   return { rows: rows.length, length, inputIds, attentionMask, labels }
 }

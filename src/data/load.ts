@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { InvalidDataError, InvalidOptionError } from '../errors.js'
-import { type Document, readDocuments } from './documents.js'
+import type { Document } from './document.js'
+import { readDocuments } from './documents.js'
 import { type EncodedRow, RowMaker, type RowOptions } from './rows.js'
 import { type Example, split } from './split.js'
 
@@ -18,16 +19,17 @@ export interface LoadOptions extends RowOptions {
 export interface Dataset {
   readonly train: readonly EncodedRow[]
   readonly heldOut: readonly EncodedRow[]
-  /** Completions that lost tokens because they are longer than a row. */
+  /** Completions and conversations that lost tokens of their answers because they are longer than a row. */
   readonly truncated: number
-  /** Texts and completion records that were read. */
+  /** Texts, completion records and conversations that were read. */
   readonly documents: number
 }
 
 /**
  * Reads, splits and tokenises, always to the same rows. Other work of the process gets its turn all along.
  *
- * @throws {InvalidDataError} if a file cannot be read, or there is nothing to train on
+ * @throws {InvalidDataError} if a file cannot be read, the model cannot be trained on its conversations, or there is
+ * nothing to train on
  * @throws {InvalidOptionError} if the length or the held-out share is not possible
  */
 export async function loadData (options: LoadOptions): Promise<Dataset> {
@@ -48,16 +50,20 @@ export async function loadData (options: LoadOptions): Promise<Dataset> {
 
 async function addAll (maker: RowMaker, examples: readonly Example[], tokenised: (text: string) => Promise<void>): Promise<void> {
   for (const example of examples) {
-    if (example.kind === 'completion') {
-      maker.addCompletion(example.prompt, example.completion)
-      await tokenised(example.prompt + example.completion)
+    if (example.kind === 'text') {
+      for (const part of example.parts) {
+        maker.addText(part)
+        await tokenised(part)
+      }
+      maker.endText()
       continue
     }
-    for (const part of example.parts) {
-      maker.addText(part)
-      await tokenised(part)
+    if (example.kind === 'completion') {
+      maker.addCompletion(example.prompt, example.completion)
+    } else {
+      maker.addConversation(example.messages, example.source)
     }
-    maker.endText()
+    for (const text of textsOf(example)) await tokenised(text)
   }
 }
 
@@ -73,8 +79,12 @@ function progress ({ onProgress, signal }: LoadOptions, examples: readonly Examp
 }
 
 function bytesOf (example: Example): number {
-  const texts = example.kind === 'text' ? example.parts : [example.prompt + example.completion]
-  return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+  return textsOf(example).reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+}
+
+function textsOf (example: Example): readonly string[] {
+  if (example.kind === 'text') return example.parts
+  return [example.kind === 'completion' ? example.prompt + example.completion : example.messages.map(({ content }) => content).join('')]
 }
 
 function checkOptions (length: number, heldOutShare: number): void {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Document } from './documents.js'
+import type { Document } from './document.js'
 
 /** Texts are told apart in segments of about this many characters, which end with a line. */
 const SEGMENT_CHARACTERS = 2048
@@ -14,10 +14,10 @@ const PART_CHARACTERS = LONGEST_SEGMENT
 /** Segments that are cut and hashed before other work of the process gets its turn: about ten milliseconds. */
 const SEGMENTS_PER_TURN = 1024
 
-/** A stretch of text in parts that follow one another, or a prompt with its completion. */
+/** A stretch of text in parts that follow one another, or a record as it was read. */
 export type Example =
   | { readonly kind: 'text', readonly parts: readonly string[] }
-  | { readonly kind: 'completion', readonly prompt: string, readonly completion: string }
+  | Exclude<Document, { readonly kind: 'text' }>
 
 /** What is trained on, and what is kept for evaluation, both in the order of the documents. */
 export interface Sides {
@@ -25,7 +25,7 @@ export interface Sides {
   readonly heldOut: readonly Example[]
 }
 
-/** A segment of a text, or a whole completion record. */
+/** A segment of a text, or a whole record. */
 interface Segment {
   readonly document: Document
   readonly text: string
@@ -67,8 +67,8 @@ function joined (segments: readonly Segment[], isOurs: (segment: Segment) => boo
     const { document, text } = segment
     if (!isOurs(segment)) {
       stretch = undefined
-    } else if (document.kind === 'completion') {
-      examples.push({ kind: 'completion', prompt: document.prompt, completion: document.completion })
+    } else if (document.kind !== 'text') {
+      examples.push(document)
     } else if (stretch?.document === document) {
       append(stretch.parts, text)
     } else {
@@ -90,8 +90,8 @@ function append (parts: string[], text: string): void {
 
 function * cut (documents: Iterable<Document>): Generator<Segment> {
   for (const document of documents) {
-    if (document.kind === 'completion') {
-      yield { document, text: '', place: placeOf(`${document.prompt}\0${document.completion}`) }
+    if (document.kind !== 'text') {
+      yield { document, text: '', place: placeOf(document.kind === 'completion' ? `${document.prompt}\0${document.completion}` : JSON.stringify(document.messages)) }
       continue
     }
     for (let begin = 0, end = 0; begin < document.text.length; begin = end) {

@@ -7,13 +7,13 @@ const END = 999
 const OPTIONS = { batchSize: 3, seed: 1, endOfText: END }
 
 /** Rows of two tokens, of which the first is the row's number. */
-const rowsOf = (count: number): EncodedRow[] => Array.from({ length: count }, (_, i) => ({ ids: Int32Array.of(i, 0), promptLength: 0 }))
+const rowsOf = (count: number): EncodedRow[] => Array.from({ length: count }, (_, i) => ({ ids: Int32Array.of(i, 0), spans: [{ begin: 0, end: 2 }] }))
 const numbers = ({ inputIds, length }: Batch): number[] => [...inputIds].filter((_, i) => i % length === 0)
 const take = (source: BatchSource, steps: number): number[] => Array.from({ length: steps }, (_, step) => numbers(source.at(step))).flat()
 
 describe('data: batches', () => {
   it('pads to the longest row of the batch, and labels neither prompts nor padding', () => {
-    const rows = [{ ids: Int32Array.of(1, 2, 3, 4), promptLength: 2 }, { ids: Int32Array.of(5, 6), promptLength: 0 }]
+    const rows = [{ ids: Int32Array.of(1, 2, 3, 4), spans: [{ begin: 2, end: 4 }] }, { ids: Int32Array.of(5, 6), spans: [{ begin: 0, end: 2 }] }]
     const expected: Batch = {
       rows: 2,
       length: 4,
@@ -26,6 +26,12 @@ describe('data: batches', () => {
     expect([...zeros.inputIds]).to.deep.equal([1, 2, 3, 4, 5, 6, 0, 0])
     const [alone] = heldOutBatches(rows.slice(1), 2, OPTIONS)
     expect(alone).to.include({ rows: 1, length: 2 })
+  })
+
+  it('labels every span of a row, and nothing between them', () => {
+    const spans = [{ begin: 1, end: 3 }, { begin: 4, end: 5 }]
+    const [{ labels }] = heldOutBatches([{ ids: Int32Array.of(1, 2, 3, 4, 5, 6), spans }], 1, OPTIONS)
+    expect([...labels]).to.deep.equal([-100, 2, 3, -100, 5, -100])
   })
 
   it('resumes from the number of the step', () => {

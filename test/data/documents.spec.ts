@@ -2,7 +2,8 @@ import { expect } from 'chai'
 import { symlink, truncate } from 'node:fs/promises'
 import { constants } from 'node:buffer'
 import { join } from 'node:path'
-import { type Document, readDocuments } from '../../src/data/documents.js'
+import type { Document } from '../../src/data/document.js'
+import { readDocuments } from '../../src/data/documents.js'
 import { rejection, withFolder } from './folder.js'
 
 const BOM = '\ufeff'
@@ -16,7 +17,7 @@ async function read (...paths: string[]): Promise<Document[]> {
 }
 
 async function texts (...paths: string[]): Promise<string[]> {
-  return (await read(...paths)).map(document => document.kind === 'text' ? document.text : document.completion)
+  return (await read(...paths)).map(document => document.kind === 'text' ? document.text : document.kind)
 }
 
 describe('data: documents', () => {
@@ -33,10 +34,26 @@ describe('data: documents', () => {
     })
   })
 
+  it('reads conversations, without what it does not know', async () => {
+    const messages = [{ role: 'system', content: '' }, { role: 'user', content: 'one' }, { role: 'assistant', content: 'two' }]
+    const row = { id: 1, prompt: 'one', text: null, messages: messages.map((message, i) => ({ ...message, tokens: i })) }
+    await withFolder({ 'a.jsonl': JSON.stringify(row) }, async folder => {
+      const path = join(folder, 'a.jsonl')
+      expect(await read(path)).to.deep.equal([{ kind: 'conversation', messages, source: `${path}, line 1` }])
+    })
+  })
+
+  it('takes null for missing', async () => {
+    const rows = ['{"text": "a", "prompt": null, "completion": null}', '{"text": null, "prompt": "b", "completion": "c", "messages": null}']
+    await withFolder({ 'a.jsonl': rows.join('\n') }, async folder => {
+      expect((await read(folder)).map(({ kind }) => kind)).to.deep.equal(['text', 'completion'])
+    })
+  })
+
   it('reads a folder and those in it in the order of names, without what is hidden or of another kind', async () => {
-    const files = { 'z.txt': 'z', 'a.md': 'a', 'm/y.TXT': 'y', 'm/b.jsonl': '{"text":"b"}', '.hidden.txt': '!', '.git/c.txt': '!', 'node_modules/c.txt': '!', 'photo.png': '!', README: '!' }
+    const files = { 'z.txt': 'z', 'a.md': 'a', 'm/y.TXT': 'y', 'm/b.jsonl': '{"text":"b"}', 'm/c.CSV': 'text\nc', '.hidden.txt': '!', '.git/c.txt': '!', 'node_modules/c.txt': '!', 'photo.png': '!', README: '!' }
     await withFolder(files, async folder => {
-      expect(await texts(folder)).to.deep.equal(['a', 'b', 'y', 'z'])
+      expect(await texts(folder)).to.deep.equal(['a', 'b', 'c', 'y', 'z'])
       expect(await texts(join(folder, 'node_modules'), join(folder, '.git'), join(folder, '.hidden.txt'))).to.deep.equal(['!', '!', '!'])
     })
   })
@@ -73,7 +90,7 @@ describe('data: documents', () => {
 
   describe('refuses, naming file and line,', () => {
     const refused: Array<[what: string, name: string, content: string | Uint8Array, parts: string[]]> = [
-      ['a file of another kind', 'a.csv', 'x', ['a.csv', '.csv', '.txt', '.md', '.jsonl']],
+      ['a file of another kind', 'a.pdf', 'x', ['a.pdf', '.pdf', '.txt', '.md', '.jsonl', '.csv', '.parquet']],
       ['a file without an extension', 'notes', 'x', ['notes', '.jsonl']],
       ['a text that is not UTF-8', 'a.txt', Buffer.concat([Buffer.from('one\ntwo\n'), LATIN1, Buffer.from('\nfour')]), ['a.txt, line 3', 'UTF-8']],
       ['a text that is not UTF-8 at its end', 'a.txt', Buffer.concat([Buffer.from('one\n'), LATIN1]), ['a.txt, line 2']],
@@ -87,6 +104,15 @@ describe('data: documents', () => {
       ['a completion that is no string', 'a.jsonl', '{"prompt": "x", "completion": 7}', ['completion: number']],
       ['a completion that is empty', 'a.jsonl', '{"prompt": "x", "completion": ""}', ['completion: empty']],
       ['a row that is a text and a completion', 'a.jsonl', '{"text": "x", "prompt": "x", "completion": "x"}', ['a.jsonl, line 1']],
+      ['messages that are no array', 'a.jsonl', '{"messages": "x"}', ['a.jsonl, line 1', 'messages', 'expected array']],
+      ['a message that is no object', 'a.jsonl', '{"messages": ["x"]}', ['a.jsonl, line 1', '[0]']],
+      ['a role that is not known', 'a.jsonl', '\n{"messages": [{"role": "user", "content": "x"}, {"role": "tool", "content": "x"}]}', ['a.jsonl, line 2', '[1].role', 'assistant']],
+      ['a content that is no string', 'a.jsonl', '{"messages": [{"role": "assistant", "content": [{"type": "text"}]}]}', ['a.jsonl, line 1', '[0].content']],
+      ['a conversation without an answer', 'a.jsonl', '{"messages": [{"role": "user", "content": "x"}]}', ['a.jsonl, line 1', 'no message of the assistant']],
+      ['a conversation of nothing', 'a.jsonl', '{"messages": []}', ['a.jsonl, line 1', 'no message of the assistant']],
+      ['an answer that is empty', 'a.jsonl', '{"messages": [{"role": "assistant", "content": ""}]}', ['a.jsonl, line 1', 'is empty']],
+      ['a row that is a text and a conversation', 'a.jsonl', '{"text": "x", "messages": [{"role": "assistant", "content": "x"}]}', ['a.jsonl, line 1', 'messages: object']],
+      ['a row that is a completion and a conversation', 'a.jsonl', '{"prompt": "x", "completion": "x", "messages": [{"role": "assistant", "content": "x"}]}', ['a.jsonl, line 1']],
       ['a row that is no object', 'a.jsonl', '"x"', ['a string']],
       ['a row that is null', 'a.jsonl', 'null', ['null']],
       ['a row that is an array', 'a.jsonl', '["x"]', ['an array']]

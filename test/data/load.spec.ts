@@ -40,6 +40,45 @@ describe('data: loading', () => {
     })
   })
 
+  it('makes the same rows of a .csv as of a .jsonl file', async () => {
+    const rows = Array.from({ length: 40 }, (_, i) => ({ prompt: `${i}, "and"\n`, completion: `${i ** 2}` }))
+    const quoted = (field: string): string => `"${field.replaceAll('"', '""')}"`
+    const csv = ['prompt,completion', ...rows.map(({ prompt, completion }) => `${quoted(prompt)},${completion}`)].join('\r\n')
+    await withFolder({ 'a.csv': csv, 'a.jsonl': rows.map(row => JSON.stringify(row)).join('\n') }, async folder => {
+      const [one, other] = [await loadData({ ...OPTIONS, paths: [join(folder, 'a.csv')] }), await loadData({ ...OPTIONS, paths: [join(folder, 'a.jsonl')] })]
+      expect(one).to.deep.equal(other)
+      expect(one.heldOut).to.not.be.empty
+    })
+  })
+
+  it('splits conversations by their content, and tokenises them by the template', async () => {
+    const chat = (i: number): string => JSON.stringify({ messages: [{ role: 'user', content: `${i}?` }, { role: 'assistant', content: `${i}!` }] })
+    const rows = Array.from({ length: 40 }, (_, i) => chat(i % 20))
+    const render: LoadOptions['render'] = (messages, open) => messages.map(({ content }) => `>${content}`).join('') + (open ? '>' : '')
+    await withFolder({ 'a.jsonl': rows.join('\n') }, async folder => {
+      const calls: number[][] = []
+      const { train, heldOut, documents } = await loadData({ ...OPTIONS, render, paths: [folder], heldOutShare: 0.4, onProgress: (...call) => calls.push(call) })
+      const shown = (side: Dataset['train']): string[] => side.map(({ ids }) => String.fromCodePoint(...ids))
+      expect(documents).to.equal(40)
+      expect(shown(train).length + shown(heldOut).length).to.equal(40)
+      expect(shown(heldOut).filter(text => shown(train).includes(text))).to.deep.equal([])
+      for (const { ids, spans } of train) {
+        expect(String.fromCodePoint(...ids)).to.match(/^>(\d+)\?>\1!$/)
+        expect(spans).to.deep.equal([{ begin: ids.indexOf(0x3e, 1) + 1, end: ids.length }])
+      }
+      expect(calls.at(-1)![0]).to.equal(calls.at(-1)![1])
+    })
+  })
+
+  it('refuses conversations without a chat template, naming file and line', async () => {
+    const chat = JSON.stringify({ messages: [{ role: 'assistant', content: 'x' }] })
+    await withFolder({ 'a.jsonl': `\n${chat}` }, async folder => {
+      const error = await rejection(loadData({ ...OPTIONS, paths: [folder] }))
+      expect(error).to.have.property('name', 'InvalidDataError')
+      expect(error!.message).to.include('a.jsonl, line 2').and.include('chat_template')
+    })
+  })
+
   it('tells how far it is, in bytes', async () => {
     await withFolder({ 'a.txt': STORY, 'b.jsonl': '{"prompt": "é", "completion": "日"}' }, async folder => {
       const total = STORY.length + 2 + 3

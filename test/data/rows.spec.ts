@@ -1,21 +1,37 @@
 import { expect } from 'chai'
-import { type EncodedRow, RowMaker } from '../../src/data/rows.js'
+import type { Message } from '../../src/data/messages.js'
+import { type EncodedRow, RowMaker, type Span } from '../../src/data/rows.js'
 
 const END = 999
 /** One token a digit. */
 const encode = (text: string): number[] => Array.from(text, Number)
+/** A 7 before what the user says, an 8 before an answer, and a 9 after it. */
+const render = (messages: readonly Message[], open: boolean): string =>
+  messages.map(({ role, content }) => role === 'assistant' ? `8${content}9` : `7${content}`).join('') + (open ? '8' : '')
+
+const user = (content: string): Message => ({ role: 'user', content })
+const assistant = (content: string): Message => ({ role: 'assistant', content })
 
 function maker (length: number): RowMaker {
   return new RowMaker({ encode, endOfText: END, length })
 }
 
-function shown (rows: readonly EncodedRow[]): Array<{ ids: number[], promptLength: number }> {
-  return rows.map(({ ids, promptLength }) => ({ ids: [...ids], promptLength }))
+function shown (rows: readonly EncodedRow[]): Array<{ ids: number[], spans: readonly Span[] }> {
+  return rows.map(({ ids, spans }) => ({ ids: [...ids], spans }))
 }
+
+/** All but the first tokens carry loss. */
+const row = (ids: number[], begin = 0): unknown => ({ ids, spans: [{ begin, end: ids.length }] })
 
 function completionRow (prompt: string, completion: string, length: number, endOfText?: number): unknown {
   const made = new RowMaker({ encode, endOfText, length })
   made.addCompletion(prompt, completion)
+  return { rows: shown(made.finish()), truncated: made.truncated }
+}
+
+function conversationRow (messages: readonly Message[], length: number): unknown {
+  const made = new RowMaker({ encode, render, endOfText: END, length })
+  made.addConversation(messages, 'chat.jsonl, line 4')
   return { rows: shown(made.finish()), truncated: made.truncated }
 }
 
@@ -27,10 +43,7 @@ describe('data: rows', () => {
     made.endText()
     made.addText('56')
     made.endText()
-    expect(shown(made.finish())).to.deep.equal([
-      { ids: [1, 2, 3, 4], promptLength: 0 },
-      { ids: [END, 5, 6, END], promptLength: 0 }
-    ])
+    expect(shown(made.finish())).to.deep.equal([row([1, 2, 3, 4]), row([END, 5, 6, END])])
   })
 
   it('joins texts where the tokenizer has no end of text', () => {
@@ -60,21 +73,55 @@ describe('data: rows', () => {
     made.addText('12')
     made.addCompletion('7', '8')
     made.addText('34')
-    expect(shown(made.finish())).to.deep.equal([{ ids: [7, 8, END], promptLength: 1 }, { ids: [1, 2, 3, 4], promptLength: 0 }])
+    expect(shown(made.finish())).to.deep.equal([row([7, 8, END], 1), row([1, 2, 3, 4])])
   })
 
   it('takes from the beginning of the prompt first, then from the end of the completion', () => {
-    expect(completionRow('123', '45', 6, END)).to.deep.equal({ rows: [{ ids: [1, 2, 3, 4, 5, END], promptLength: 3 }], truncated: 0 })
-    expect(completionRow('123', '45', 5, END)).to.deep.equal({ rows: [{ ids: [2, 3, 4, 5, END], promptLength: 2 }], truncated: 0 })
-    expect(completionRow('123', '45', 3, END)).to.deep.equal({ rows: [{ ids: [4, 5, END], promptLength: 0 }], truncated: 0 })
-    expect(completionRow('123', '45', 2, END)).to.deep.equal({ rows: [{ ids: [4, 5], promptLength: 0 }], truncated: 1 })
-    expect(completionRow('123', '4567', 3)).to.deep.equal({ rows: [{ ids: [4, 5, 6], promptLength: 0 }], truncated: 1 })
+    expect(completionRow('123', '45', 6, END)).to.deep.equal({ rows: [row([1, 2, 3, 4, 5, END], 3)], truncated: 0 })
+    expect(completionRow('123', '45', 5, END)).to.deep.equal({ rows: [row([2, 3, 4, 5, END], 2)], truncated: 0 })
+    expect(completionRow('123', '45', 3, END)).to.deep.equal({ rows: [row([4, 5, END])], truncated: 0 })
+    expect(completionRow('123', '45', 2, END)).to.deep.equal({ rows: [row([4, 5])], truncated: 1 })
+    expect(completionRow('123', '4567', 3)).to.deep.equal({ rows: [row([4, 5, 6])], truncated: 1 })
   })
 
   it('makes no row of what predicts nothing', () => {
     expect(completionRow('', '1', 4)).to.deep.equal({ rows: [], truncated: 0 })
     expect(completionRow('123', '', 4)).to.deep.equal({ rows: [], truncated: 0 })
-    expect(completionRow('', '1', 4, END)).to.deep.equal({ rows: [{ ids: [1, END], promptLength: 0 }], truncated: 0 })
+    expect(completionRow('', '1', 4, END)).to.deep.equal({ rows: [row([1, END])], truncated: 0 })
     expect(maker(4).finish()).to.deep.equal([])
+  })
+
+  describe('of conversations', () => {
+    const TWO = [user('1'), assistant('2'), user('3'), assistant('45')]
+    const ONE = [{ role: 'system' as const, content: '1' }, user('2'), assistant('34')]
+
+    it('count the answers, with what ends them, and neither questions nor an end of text', () => {
+      expect(conversationRow(TWO, 20)).to.deep.equal({
+        rows: [{ ids: [7, 1, 8, 2, 9, 7, 3, 8, 4, 5, 9], spans: [{ begin: 3, end: 5 }, { begin: 8, end: 11 }] }], truncated: 0
+      })
+      expect(conversationRow(ONE, 20)).to.deep.equal({ rows: [row([7, 1, 7, 2, 8, 3, 4, 9], 5)], truncated: 0 })
+    })
+
+    it('leave out what follows the last answer', () => {
+      expect(conversationRow([...ONE, user('5')], 20)).to.deep.equal(conversationRow(ONE, 20))
+    })
+
+    it('lose tokens from the beginning, then the last answer from its end', () => {
+      expect(conversationRow(TWO, 8)).to.deep.equal({
+        rows: [{ ids: [2, 9, 7, 3, 8, 4, 5, 9], spans: [{ begin: 0, end: 2 }, { begin: 5, end: 8 }] }], truncated: 0
+      })
+      expect(conversationRow(TWO, 7)).to.deep.equal({
+        rows: [{ ids: [9, 7, 3, 8, 4, 5, 9], spans: [{ begin: 0, end: 1 }, { begin: 4, end: 7 }] }], truncated: 1
+      })
+      expect(conversationRow(TWO, 6)).to.deep.equal({ rows: [row([7, 3, 8, 4, 5, 9], 3)], truncated: 1 })
+      expect(conversationRow(TWO, 2)).to.deep.equal({ rows: [row([4, 5])], truncated: 1 })
+      expect(conversationRow(ONE, 3)).to.deep.equal({ rows: [row([3, 4, 9])], truncated: 0 })
+      expect(conversationRow(ONE, 2)).to.deep.equal({ rows: [row([3, 4])], truncated: 1 })
+    })
+
+    it('need a chat template', () => {
+      expect(() => maker(4).addConversation(TWO, 'chat.jsonl, line 4')).to.throw(/chat\.jsonl, line 4.*chat_template/)
+        .with.property('name', 'InvalidDataError')
+    })
   })
 })

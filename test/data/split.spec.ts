@@ -1,11 +1,16 @@
 import { expect } from 'chai'
-import type { Document } from '../../src/data/documents.js'
+import type { Document } from '../../src/data/document.js'
+import type { Message } from '../../src/data/messages.js'
 import { type Example, split } from '../../src/data/split.js'
 
 const text = (content: string): Document => ({ kind: 'text', text: content, source: '' })
 const completion = (prompt: string, answer: string): Document => ({ kind: 'completion', prompt, completion: answer, source: '' })
 const lines = (from: number, to: number): string => Array.from({ length: to - from }, (_, i) => `Line ${from + i} says that ${(from + i) ** 2} is a square.\n`).join('')
-const textsOf = (examples: readonly Example[]): string[] => examples.map(example => example.kind === 'text' ? example.parts.join('') : example.prompt + example.completion)
+const conversation = (...messages: readonly Message[]): Document => ({ kind: 'conversation', messages, source: '' })
+const textsOf = (examples: readonly Example[]): string[] => examples.map(example => {
+  if (example.kind === 'text') return example.parts.join('')
+  return example.kind === 'completion' ? example.prompt + example.completion : JSON.stringify(example.messages)
+})
 
 async function sides (documents: readonly Document[], share: number): Promise<{ train: string[], heldOut: string[] }> {
   const { train, heldOut } = await split(documents, share)
@@ -41,11 +46,14 @@ describe('data: split', () => {
   })
 
   it('puts the same content on the same side', async () => {
-    const records = Array.from({ length: 200 }, (_, i) => completion(`${i % 50} + 1`, `${i % 50 + 1}`))
-    const { train, heldOut } = await sides(records, 0.3)
-    expect(heldOut.length).to.be.above(0)
-    expect(train.length + heldOut.length).to.equal(200)
-    expect(heldOut.filter(content => train.includes(content))).to.deep.equal([])
+    const completions = Array.from({ length: 200 }, (_, i) => completion(`${i % 50} + 1`, `${i % 50 + 1}`))
+    const conversations = completions.map((_, i) => conversation({ role: 'user', content: `${i % 50}?` }, { role: 'assistant', content: 'yes' }))
+    for (const records of [completions, conversations]) {
+      const { train, heldOut } = await sides(records, 0.3)
+      expect(heldOut.length).to.be.above(0)
+      expect(train.length + heldOut.length).to.equal(200)
+      expect(heldOut.filter(content => train.includes(content))).to.deep.equal([])
+    }
   })
 
   it('holds more out as the share grows, and never takes anything back', async () => {

@@ -10,7 +10,7 @@ import type { EncodedPart, EncodedParts } from './encoded-part.js'
 import type { Host } from './host.js'
 
 /** Files that a trainer needs to turn text into tokens. */
-const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json']
+const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja']
 
 /** How long the trainer may take to listen, in milliseconds, see `JobTopic.publish`. */
 const ANNOUNCE_TIMEOUT = 30_000

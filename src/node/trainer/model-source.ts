@@ -58,5 +58,5 @@ async function pullTokenizer (node: ColaNode, { peer, name, files }: Advert, sig
   }
   const json = await pull('tokenizer.json')
   if (json === undefined) throw new NoHostError(`the host of ${name} offers no tokenizer.json; give the model's folder with --model`)
-  return createTokenizer(json, await pull('tokenizer_config.json'))
+  return createTokenizer(json, await pull('tokenizer_config.json'), await pull('chat_template.jinja'))
 }

@@ -26,7 +26,7 @@ const LENGTH = 128
 /**
  * Reads `--data` or `--batch`.
  *
- * @throws {InvalidDataError} if there is nothing to train on
+ * @throws {InvalidDataError} if there is nothing to train on, or the model cannot be trained on conversations and there are some
  * @throws {InvalidTensorError} or {InvalidBatchError} if the batch file does not hold a batch for this model
  * @throws {InvalidOptionError} if rows would be longer than the model's positions
  */
@@ -40,17 +40,18 @@ export async function readTrainingData (options: TrainOptions, source: ModelSour
   const { length = Math.min(LENGTH, info.positions), batchSize, seed } = options
   if (length > info.positions) throw new InvalidOptionError(`rows of ${length} tokens; ${info.name} has ${info.positions} positions, use --length ${info.positions} or less`)
   const tokenizer = await source.tokenizer()
-  const { endOfText } = tokenizer
+  const { endOfText, render } = tokenizer
   const { train, heldOut, truncated, documents } = await loadData({
     paths: options.data ?? [],
     heldOutShare: options.heldOut,
     length,
     encode: text => tokenizer.encode(text),
+    render,
     endOfText,
     signal,
     onProgress: (done, total) => reporter.progress('tokenising', done, total)
   })
-  reporter.log(`${documents} documents: ${train.length} rows of up to ${length} tokens to train on, ${heldOut.length} held out${truncated === 0 ? '' : `; ${truncated} completions were cut to fit`}`)
+  reporter.log(`${documents} documents: ${train.length} rows of up to ${length} tokens to train on, ${heldOut.length} held out${truncated === 0 ? '' : `; ${truncated} completions or conversations were cut to fit`}`)
   const batches = new BatchSource(train, { batchSize, seed, endOfText })
   return {
     at: step => batches.at(step),

@@ -1,0 +1,22 @@
+import { InvalidDataError } from '../errors.js'
+import { ACCEPTED_ROW, type Document, toDocument } from './document.js'
+import { linesOf } from './lines.js'
+
+/**
+ * One JSON object a line; empty lines are passed over.
+ *
+ * @throws {InvalidDataError} naming file and line
+ */
+export async function * readJsonl (path: string): AsyncGenerator<Document> {
+  for await (const { text, source } of linesOf(path)) {
+    if (text.trim() !== '') yield toDocument(parseJson(text, source), source)
+  }
+}
+
+function parseJson (line: string, source: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch (cause) {
+    throw new InvalidDataError(`${source}: not JSON (${(cause as Error).message}); a row is ${ACCEPTED_ROW}`, { cause })
+  }
+}
