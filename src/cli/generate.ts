@@ -4,11 +4,10 @@ import { joinBlocks } from '../gl/row-blocks.js'
 import { BaseModel } from '../model/base-model.js'
 import type { Decoder } from '../model/decoder.js'
 import { generate as continuation } from '../model/generate.js'
-import { selectSites } from '../model/sites.js'
 import { loadTokenizer } from '../model/tokenizer.js'
-import { changesOf } from '../node/host/weight-changes.js'
 import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
+import { mergeAdapter } from './merge-adapter.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { terminalReporter } from './reporter.js'
 
@@ -60,10 +59,9 @@ export const generate = defineCommand({
 
 async function decoderOf (model: BaseModel, adapter: Adapter | undefined, unmerged: boolean): Promise<Decoder> {
   if (adapter === undefined) return model.decoder()
+  await mergeAdapter(model, adapter) // also checks that it fits
+  if (!unmerged) return model.decoder()
+  await model.merge(new Map())
   const { spec, tensors } = adapter
-  const sites = selectSites(model.info, [...tensors.keys()])
-  const changes = changesOf(spec, tensors, sites) // also checks that it fits
-  if (unmerged) return model.decoder(tokens => joinBlocks([{ tokens, own: { spec, adapter: tensors } }], sites.map(({ name }) => name)))
-  await model.merge(changes)
-  return model.decoder()
+  return model.decoder(tokens => joinBlocks([{ tokens, own: { spec, adapter: tensors } }], [...tensors.keys()]))
 }

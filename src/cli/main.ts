@@ -7,6 +7,7 @@ process.exit(await run(process.argv.slice(2), {
   train: async () => (await import('./train.js')).train,
   simulate: async () => (await import('./simulate/simulate.js')).simulate,
   node: async () => (await import('./node.js')).node,
+  eval: async () => (await import('./eval.js')).evaluation,
   generate: async () => (await import('./generate.js')).generate,
   step: async () => (await import('./step.js')).step
 }))
