@@ -22,7 +22,7 @@ export function wireFormOf (option: WireOption, auxiliary: AuxiliarySpec, tokens
 /** @throws {InvalidOptionError} if a job's auxiliaries are not fitted from what is asked for */
 export function checkWire (option: WireOption, auxiliary: AuxiliarySpec): void {
   if (option === 'factors' && !hasFactors(auxiliary)) {
-    throw new InvalidOptionError(`${auxiliary.kind} auxiliaries have no factors; use --wire auto, or another of ${WIRE_OPTIONS.join(', ')}`)
+    throw new InvalidOptionError(`${auxiliary.kind} auxiliaries have no factors; use --wire ${WIRE_OPTIONS.filter(other => other !== option).join(', ')}`)
   }
 }
 
