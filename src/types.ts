@@ -81,6 +81,18 @@ export interface AuxiliarySpec {
   readonly alpha: number
 }
 
+/** What one side says in a conversation. */
+export interface ChatMessage {
+  readonly role: string
+  readonly content: string
+}
+
+/**
+ * The text of a conversation; if `open`, followed by what stands before the assistant's next answer. Throws what the
+ * model's chat template throws, which may not take every order of roles.
+ */
+export type RenderChat = (messages: readonly ChatMessage[], open: boolean) => string
+
 export const MODES = ['alone', 'collaboration', 'joint'] as const
 /**
  * - `alone`: each trainer has its own auxiliary, through which the host sends that trainer's rows;

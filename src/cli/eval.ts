@@ -1,19 +1,16 @@
 import { heldOutBatches } from '../data/batches.js'
 import { loadData } from '../data/load.js'
 import { openEngine } from '../engine/open-engine.js'
-import { InvalidOptionError } from '../errors.js'
 import { readAdapter } from '../gl/peft.js'
 import { BaseModel } from '../model/base-model.js'
 import { loadTokenizer } from '../model/tokenizer.js'
+import { rowLength } from '../node/row-length.js'
 import type { Batch } from '../types.js'
+import { adapterChanges } from './adapter-changes.js'
 import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
-import { mergeAdapter } from './merge-adapter.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { terminalReporter } from './reporter.js'
-
-/** Tokens in a row, unless told otherwise. */
-const LENGTH = 128
 
 /** How well a model predicts text, with an adapter or without. */
 export const evaluation = defineCommand({
@@ -40,10 +37,8 @@ export const evaluation = defineCommand({
     const model = await BaseModel.load(folder, async weights => await openEngine(weights, options, log), dtype)
     try {
       log(`computes on ${model.engine.description}`)
-      const { positions, name } = model.info
-      const length = asked ?? Math.min(LENGTH, positions)
-      if (length > positions) throw new InvalidOptionError(`rows of ${length} tokens; ${name} has ${positions} positions, use --length ${positions} or less`)
-      if (adapter !== undefined) await mergeAdapter(model, adapter)
+      const length = rowLength(asked, model.info)
+      if (adapter !== undefined) await model.merge(adapterChanges(model, adapter))
       const { endOfText } = tokenizer
       const { train: rows } = await loadData({
         paths: data,

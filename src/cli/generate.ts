@@ -5,9 +5,9 @@ import { BaseModel } from '../model/base-model.js'
 import type { Decoder } from '../model/decoder.js'
 import { generate as continuation } from '../model/generate.js'
 import { loadTokenizer } from '../model/tokenizer.js'
+import { adapterChanges } from './adapter-changes.js'
 import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
-import { mergeAdapter } from './merge-adapter.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { terminalReporter } from './reporter.js'
 
@@ -59,9 +59,9 @@ export const generate = defineCommand({
 
 async function decoderOf (model: BaseModel, adapter: Adapter | undefined, unmerged: boolean): Promise<Decoder> {
   if (adapter === undefined) return model.decoder()
-  await mergeAdapter(model, adapter) // also checks that it fits
-  if (!unmerged) return model.decoder()
-  await model.merge(new Map())
   const { spec, tensors } = adapter
-  return model.decoder(tokens => joinBlocks([{ tokens, own: { spec, adapter: tensors } }], [...tensors.keys()]))
+  const changes = adapterChanges(model, adapter) // also checks that it fits
+  if (unmerged) return model.decoder(tokens => joinBlocks([{ tokens, own: { spec, adapter: tensors } }], [...tensors.keys()]))
+  await model.merge(changes)
+  return model.decoder()
 }

@@ -1,8 +1,6 @@
 import { InvalidDataError } from '../errors.js'
+import type { RenderChat } from '../types.js'
 import type { Message } from './messages.js'
-
-/** The text of a conversation; if `open`, followed by what stands before the assistant's next answer. */
-export type RenderChat = (messages: readonly Message[], open: boolean) => string
 
 /** What is asked, from the end of the answer before, and the answer with what the model ends it with. */
 export interface Turn {

@@ -1,5 +1,6 @@
 import { InvalidDataError } from '../errors.js'
-import { type RenderChat, turnsOf } from './conversation.js'
+import type { RenderChat } from '../types.js'
+import { turnsOf } from './conversation.js'
 import type { Message } from './messages.js'
 
 /** Tokens from `begin` to before `end`. */

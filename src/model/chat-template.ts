@@ -1,16 +1,5 @@
 import { Template } from '@huggingface/jinja'
-
-/** What one side says in a conversation. */
-interface ChatMessage {
-  readonly role: string
-  readonly content: string
-}
-
-/**
- * The text of a conversation; if `open`, followed by what stands before the assistant's next answer. Throws what the
- * template throws, which may not take every order of roles.
- */
-export type RenderChat = (messages: readonly ChatMessage[], open: boolean) => string
+import type { RenderChat } from '../types.js'
 
 /** What we use of `tokenizer_config.json`. */
 export interface ChatConfig {

@@ -48,14 +48,13 @@ export class Decoder {
    */
   async begin (ids: readonly number[]): Promise<Float32Array> {
     this.#check(ids)
-    const { engine, network: { info } } = this.#init
-    const length = Math.min(info.positions, roundUp(ids.length))
+    const length = Math.min(this.positions, roundUp(ids.length))
     const inputs = new Map<string, TensorData>([
       ['input_ids', { shape: [1, length], values: Int32Array.from({ length }, (_, i) => ids.at(i) ?? 0) }],
       ['mask', { shape: [1, length], values: new Float32Array(length).fill(1) }], // no token sees what comes after it
       ['last', { shape: [1], values: Int32Array.of(ids.length - 1) }]
     ])
-    const results = await engine.run({ key: this.#key('begin', length), step: this.#step(() => ({}), ({ key, value }) => ({ key, value })), inputs: this.#with(inputs, length) })
+    const results = await this.#run('begin', length, inputs, { placed: () => ({}), recalled: own => own })
     this.#capacity = length
     this.#length = ids.length
     this.#cache = new Map([...results].filter(([name]) => name !== SCORES).map(([name, { shape, values }]) => [name, { shape, values: values.slice() }]))
@@ -76,14 +75,13 @@ export class Decoder {
       ['last', { shape: [1], values: Int32Array.of(0) }],
       ...[...this.#cache].map(([name, tensor]) => [PAST + name, tensor] as const)
     ])
-    const step = this.#step(
-      tensor => ({ positions: { queries: tensor<tf.Tensor1D>('queries'), keys: tensor<tf.Tensor1D>('keys') } }),
-      ({ key, value }, layer, tensor) => ({
+    const results = await this.#run('next', 1, inputs, {
+      placed: tensor => ({ positions: { queries: tensor<tf.Tensor1D>('queries'), keys: tensor<tf.Tensor1D>('keys') } }),
+      recalled: ({ key, value }, layer, tensor) => ({
         key: tf.concat([tensor<tf.Tensor4D>(`${PAST}key.${layer}`), key], 2),
         value: tf.concat([tensor<tf.Tensor4D>(`${PAST}value.${layer}`), value], 2)
       })
-    )
-    const results = await this.#init.engine.run({ key: this.#key('next', 1), step, inputs: this.#with(inputs, 1) })
+    })
     for (const [name, cached] of this.#cache) put(cached, results.get(name), length)
     this.#length++
     return scoresOf(results)
@@ -98,41 +96,36 @@ export class Decoder {
     if (after > positions) throw new InvalidBatchError(`${after} tokens; this model has ${positions} positions`)
   }
 
-  /**
-   * @param placed where tokens stand
-   * @param recalled keys and values that a layer looks at, from its own
-   */
-  #step (placed: (tensor: Tensors) => Pick<Tokens, 'positions'>, recalled: (own: KeyValue, layer: number, tensor: Tensors) => KeyValue): Step {
-    const { network, merged, beside } = this.#init
+  /** @param what names what the way does */
+  async #run (what: string, tokens: number, inputs: ReadonlyMap<string, TensorData>, way: Way): Promise<NamedTensors<Float32Array>> {
+    const { engine, merged } = this.#init
+    const beside = this.#init.beside?.(tokens)
+    return await engine.run({
+      key: JSON.stringify(['decode', what, [...merged.keys()], beside?.key]),
+      step: this.#step(beside, way),
+      inputs: new Map<string, TensorData>([
+        ...inputs,
+        ...[...merged].map(([site, tensor]) => [mergedName(site), tensor] as const),
+        ...[...beside?.inputs ?? []].map(([name, tensor]) => [besideName(name), tensor] as const)
+      ])
+    })
+  }
+
+  #step (beside: Beside | undefined, { placed, recalled }: Way): Step {
+    const { network, merged } = this.#init
     return tensor => {
       const outputs: Record<string, tf.Tensor> = {}
-      const inputIds = tensor<tf.Tensor2D>('input_ids')
       const mask = tensor<tf.Tensor2D>('mask') // [1, keys]
       const remember = (layer: number, own: KeyValue): KeyValue => {
         outputs[`key.${layer}`] = own.key
         outputs[`value.${layer}`] = own.value
         return recalled(own, layer, tensor)
       }
-      const tap = besideTap(beside?.(inputIds.size), tensor)
-      const logits = network.logits(parametersOf(network, tensor, merged), { inputIds, attentionMask: mask, fillBias: tf.zerosLike(mask), ...placed(tensor), remember }, tap) // [1, length, vocabulary]
+      const tokens: Tokens = { inputIds: tensor('input_ids'), attentionMask: mask, fillBias: tf.zerosLike(mask), ...placed(tensor), remember }
+      const logits = network.logits(parametersOf(network, tensor, merged), tokens, besideTap(beside, tensor)) // [1, length, vocabulary]
       outputs[SCORES] = tf.gather(tf.squeeze<tf.Tensor2D>(logits, [0]), tensor<tf.Tensor1D>('last')) // [1, vocabulary]
       return outputs
     }
-  }
-
-  #key (what: string, tokens: number): string {
-    const { merged, beside } = this.#init
-    return JSON.stringify(['decode', what, [...merged.keys()], beside?.(tokens).key])
-  }
-
-  /** With what the adapter takes. */
-  #with (inputs: ReadonlyMap<string, TensorData>, tokens: number): NamedTensors {
-    const { merged, beside } = this.#init
-    return new Map<string, TensorData>([
-      ...inputs,
-      ...[...merged].map(([site, tensor]) => [mergedName(site), tensor] as const),
-      ...[...beside?.(tokens).inputs ?? []].map(([name, tensor]) => [besideName(name), tensor] as const)
-    ])
   }
 
   #grow (): void {
@@ -148,6 +141,14 @@ export class Decoder {
 }
 
 type Tensors = Parameters<Step>[0]
+
+/** How tokens are taken. */
+interface Way {
+  /** Where they stand. */
+  readonly placed: (tensor: Tensors) => Pick<Tokens, 'positions'>
+  /** Keys and values that a layer looks at, from its own. */
+  readonly recalled: (own: KeyValue, layer: number, tensor: Tensors) => KeyValue
+}
 
 const SCORES = 'scores'
 

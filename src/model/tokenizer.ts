@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidModelError } from '../errors.js'
-import { type ChatConfig, createChatTemplate, type RenderChat } from './chat-template.js'
+import type { RenderChat } from '../types.js'
+import { type ChatConfig, createChatTemplate } from './chat-template.js'
 import { type HuggingFaceTokenizer, openPackageTokenizer, type TokenizerConfig } from './package-tokenizer.js'
 
 /** Text to tokens, as the base model was trained, and back. */

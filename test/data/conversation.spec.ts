@@ -1,6 +1,7 @@
 import { expect } from 'chai'
-import { type RenderChat, turnsOf } from '../../src/data/conversation.js'
+import { turnsOf } from '../../src/data/conversation.js'
 import type { Message } from '../../src/data/messages.js'
+import type { RenderChat } from '../../src/types.js'
 
 const SOURCE = 'chat.jsonl, line 4'
 const TWO: readonly Message[] = [

@@ -1,12 +1,13 @@
 import { expect } from 'chai'
 import type { Message } from '../../src/data/messages.js'
 import { type EncodedRow, RowMaker, type Span } from '../../src/data/rows.js'
+import type { RenderChat } from '../../src/types.js'
 
 const END = 999
 /** One token a digit. */
 const encode = (text: string): number[] => Array.from(text, Number)
 /** A 7 before what the user says, an 8 before an answer, and a 9 after it. */
-const render = (messages: readonly Message[], open: boolean): string =>
+const render: RenderChat = (messages, open) =>
   messages.map(({ role, content }) => role === 'assistant' ? `8${content}9` : `7${content}`).join('') + (open ? '8' : '')
 
 const user = (content: string): Message => ({ role: 'user', content })

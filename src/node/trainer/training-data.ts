@@ -3,10 +3,10 @@ import { readBatchFile } from '../../data/batch-file.js'
 import { BatchSource, heldOutBatches } from '../../data/batches.js'
 import { loadData } from '../../data/load.js'
 import type { EncodedRow } from '../../data/rows.js'
-import { InvalidOptionError } from '../../errors.js'
 import { checkBatch } from '../../model/pass.js'
 import type { Batch } from '../../types.js'
 import type { Reporter } from '../reporter.js'
+import { rowLength } from '../row-length.js'
 import type { ModelSource } from './model-source.js'
 import type { TrainOptions } from './options.js'
 
@@ -19,9 +19,6 @@ export interface TrainingData {
   /** Two with the same fingerprint give the same batches. */
   readonly fingerprint: string
 }
-
-/** Tokens in a row, unless told otherwise. */
-const LENGTH = 128
 
 /**
  * Reads `--data` or `--batch`.
@@ -37,8 +34,8 @@ export async function readTrainingData (options: TrainOptions, source: ModelSour
     checkBatch(batch, info)
     return { at: () => batch, heldOut: [], fingerprint: fingerprint([batch.inputIds, batch.attentionMask, batch.labels]) }
   }
-  const { length = Math.min(LENGTH, info.positions), batchSize, seed } = options
-  if (length > info.positions) throw new InvalidOptionError(`rows of ${length} tokens; ${info.name} has ${info.positions} positions, use --length ${info.positions} or less`)
+  const { batchSize, seed } = options
+  const length = rowLength(options.length, info)
   const tokenizer = await source.tokenizer()
   const { endOfText, render } = tokenizer
   const { train, heldOut, truncated, documents } = await loadData({
