@@ -26,27 +26,46 @@ module.exports = {
       to: { path: `^src/(${siblings.filter(other => other !== name).join('|')})/` }
     })),
     {
-      name: 'engine-and-tensor-are-the-floor',
+      name: 'engine-tensor-and-metrics-are-the-floor',
       severity: 'error',
-      from: { path: '^src/(engine|tensor)/' },
+      from: { path: '^src/(engine|tensor|metrics)/' },
       to: { path: `^src/(cli|node|${siblings.join('|')})/` }
+    },
+    {
+      name: 'metrics-are-plain-arithmetic',
+      severity: 'error',
+      from: { path: '^src/metrics/' },
+      to: { path: '^(?!src/(metrics/|types\\.ts|errors\\.ts))' }
+    },
+    {
+      name: 'the-hub-stands-apart',
+      comment: 'only the command line downloads',
+      severity: 'error',
+      from: { path: '^src/(?!cli/|hub/)' },
+      to: { path: '^src/hub/' }
+    },
+    {
+      name: 'the-hub-is-files-and-bytes',
+      severity: 'error',
+      from: { path: '^src/hub/' },
+      to: { path: '^src/(?!hub/|tensor/|(types|errors|files)\\.ts)' }
     },
     {
       name: 'types-and-errors-are-below-all',
       severity: 'error',
-      from: { path: '^src/(types|errors|job)\\.ts' },
+      from: { path: '^src/(types|errors|job|places)\\.ts' },
       to: { path: '^src/(?!types|errors)' }
     },
     {
       name: 'mathematics-never-sees-libp2p',
       severity: 'error',
-      from: { path: '^src/(model|gl|merge|engine|tensor|data)/' },
+      from: { path: '^src/(model|gl|merge|engine|tensor|data|hub)/' },
       to: { path: 'node_modules/(libp2p|@libp2p|@multiformats|@chainsafe)/' }
     },
     {
       name: 'the-wire-never-sees-tensorflow',
       severity: 'error',
-      from: { path: '^src/(protocols|merge|tensor|data)/' },
+      from: { path: '^src/(protocols|merge|tensor|data|hub)/' },
       to: { path: 'node_modules/@tensorflow/' }
     },
     {

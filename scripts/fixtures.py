@@ -7,21 +7,27 @@
 
 needs torch, transformers, peft and safetensors.
 
+Cases of models that continue text are here, all others in fixtures_tasks.py.
+
 transformers numbers positions from 0 in every row, padded or not, and its eager attention gives a row that may look at
 nothing (left padding) the same weight everywhere. We do as it does, at padding too.
 """
 import argparse
 import json
 import math
+import os
 import shutil
+import sys
 import warnings
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, get_linear_schedule_with_warmup
-from transformers.pytorch_utils import Conv1D
+
+import fixtures_tasks
+from fixtures_golden import load, make_golden, random_rows, stir, write
 
 CASES = {
     'gpt2-odd': dict(model_type='gpt2', n_embd=36, n_layer=2, n_head=4, n_positions=24, vocab_size=61, n_inner=50,
@@ -53,66 +59,23 @@ STORED = {
     'gpt2-half': dict(dtype=torch.float16),
     'llama-grouped': dict(dtype=torch.bfloat16, max_shard_size='20KB'),
 }
+EMBEDDINGS = ['gpt2-odd']
 WITHOUT_DROPOUT = {'gpt2': dict(resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)}
 
 
 def random_model(seed, settings):
-    """A model whose every weight matters: biases and norms are random as well."""
     torch.manual_seed(seed)
     config = AutoConfig.for_model(initializer_range=0.2, bos_token_id=0, eos_token_id=0, **settings,
                                   **WITHOUT_DROPOUT.get(settings['model_type'], {}))
-    model = AutoModelForCausalLM.from_config(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 1:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model
-
-
-def load(folder, dtype=torch.float32):
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation='eager').eval()
+    return stir(AutoModelForCausalLM.from_config(config))
 
 
 def random_batch(seed, vocabulary, rows, length):
-    """The first row is full, the last is padded on the left, those between on the right; a few labels are ignored."""
+    """A few labels are ignored, as are those of padding."""
     generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(vocabulary, (rows, length), generator=generator)
-    mask = torch.ones_like(ids)
-    for row in range(1, rows - 1):
-        mask[row, length - 2 * row - 1:] = 0
-    mask[rows - 1, :3] = 0
+    ids, mask = random_rows(generator, vocabulary, rows, length)
     labels = torch.where((mask == 1) & (torch.rand(ids.shape, generator=generator) > 0.15), ids, -100)
     return {'input_ids': ids, 'attention_mask': mask, 'labels': labels}
-
-
-def golden(model, batch):
-    """Loss, logits, and every linear module's input and gradient of the output."""
-    inputs, outputs = {}, {}
-
-    def tap(name):
-        def hook(module, arguments, output):
-            output.retain_grad()
-            inputs[name], outputs[name] = arguments[0].detach().clone(), output
-        return hook
-
-    hooks = [module.register_forward_hook(tap(name)) for name, module in model.named_modules()
-             if isinstance(module, (Conv1D, torch.nn.Linear))]
-    result = model(**batch)
-    result.loss.backward()
-    for hook in hooks:
-        hook.remove()
-    return ({'loss': result.loss.detach().reshape(1), 'logits': result.logits.detach()}
-            | {f'x.{name}': x for name, x in inputs.items()}
-            | {f'grad.{name}': output.grad for name, output in outputs.items()})
-
-
-def write(tensors, path):
-    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, path)
-
-
-def noise(tensors, exact):
-    """Of float32 against float64; not a number where attention is none: some have it sum in float32 whatever the model's dtype, and a row that sees nothing is lost."""
-    return max((tensors[name].double() - exact[name]).norm().item() / exact[name].norm().item() for name in exact)
 
 
 def make_case(out, name, seed):
@@ -121,11 +84,7 @@ def make_case(out, name, seed):
     random_model(seed, CASES[name]).to(stored.pop('dtype')).save_pretrained(folder, **stored)
     if name == 'llama-linear':
         as_before_version_5(folder / 'config.json')
-    batch = random_batch(seed + 1, CASES[name]['vocab_size'], 4, 12)
-    tensors = golden(load(folder), batch)
-    print(f'{name}: float32 against float64, relative: {noise(tensors, golden(load(folder, torch.float64), batch)):.1e}')
-    write(batch, folder / 'batch.safetensors')
-    write(tensors, folder / 'golden.safetensors')
+    make_golden(folder, load(folder), random_batch(seed + 1, CASES[name]['vocab_size'], 4, 12), embeddings=name in EMBEDDINGS)
 
 
 def as_before_version_5(path):
@@ -142,8 +101,24 @@ CURVES = {
     'sgd': dict(base='gpt2-odd', sites=['c_attn'], rank=4, alpha=4, optimizer='sgd', lr=3e-2, weight_decay=5e-4, schedule='cosine', warm=True),
     'llama': dict(base='llama-grouped', sites=['q_proj', 'v_proj', 'down_proj'], rank=4, alpha=8, optimizer='adamw', lr=5e-3, weight_decay=5e-4,
                   schedule='linear', warm=True),
+    'bert': dict(base='bert-odd', sites=['query', 'value'], rank=4, alpha=8, optimizer='adamw', lr=1e-2, weight_decay=5e-4, schedule='constant',
+                 warm=False),
+    'bert-classifier': dict(base='bert-odd', sites=['query', 'classifier'], rank=2, alpha=3, optimizer='adamw', lr=1e-2, weight_decay=5e-4,
+                            schedule='linear', warm=True),
+    'bart': dict(base='bart', sites=['q_proj', 'v_proj'], rank=2, alpha=4, optimizer='adamw', lr=2e-2, weight_decay=5e-4, schedule='linear',
+                 warm=True),
+    't5': dict(base='t5', sites=['q', 'v'], rank=3, alpha=6, optimizer='adamw', lr=1e-2, weight_decay=5e-4, schedule='linear', warm=False),
+    'vit': dict(base='vit', sites=['q_proj', 'v_proj'], rank=4, alpha=8, optimizer='adamw', lr=5e-3, weight_decay=5e-4, schedule='constant',
+                warm=True),
 }
 STEPS = 12
+
+
+def task_of(model):
+    """As PEFT names it. None for classifiers: as SEQ_CLS PEFT would train the whole head beside the LoRA, and hold the head to be no site."""
+    if getattr(model.config, 'is_encoder_decoder', False):
+        return 'SEQ_2_SEQ_LM'
+    return 'CAUSAL_LM' if model.can_generate() else None
 
 
 def make_curve(out, name, case):
@@ -152,7 +127,7 @@ def make_curve(out, name, case):
     torch.manual_seed(len(name))
     base = load(out / case['base'])
     config = LoraConfig(r=case['rank'], lora_alpha=case['alpha'], lora_dropout=0, target_modules=case['sites'],
-                        fan_in_fan_out=case['base'].startswith('gpt2'), task_type='CAUSAL_LM')
+                        fan_in_fan_out=case['base'].startswith('gpt2'), task_type=task_of(base))
     model = get_peft_model(base, config)
     trained = [p for p in model.parameters() if p.requires_grad]
     if case['warm']:
@@ -188,12 +163,12 @@ def make_curve(out, name, case):
     write(ends, folder / 'end.safetensors')
 
 
-GENERATING = ['gpt2-long', 'llama-grouped', 'llama-plain', 'mistral', 'qwen2', 'qwen3']
+GENERATING = ['gpt2-long', 'llama-grouped', 'llama-plain', 'mistral', 'qwen2', 'qwen3', 'bart', 't5']
 NEW_TOKENS = 40
 
 
 def make_generated(out, name):
-    """Greedy continuations of one prompt: plain, without repeated sequences of three, and with a LoRA beside the model."""
+    """Greedy continuations of one prompt, or answers to it: plain, without repeated sequences of three, and with a LoRA beside the model."""
     folder = out / name
     torch.manual_seed(len(name))
     model = load(folder)
@@ -203,10 +178,10 @@ def make_generated(out, name):
     def continued(generating, **options):
         ids = generating.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=NEW_TOKENS,
                                   pad_token_id=0, **options)
-        return ids[0, prompt.shape[1]:].tolist()
+        return ids[0, -NEW_TOKENS:].tolist()
 
     plain = {'prompt': prompt[0].tolist(), 'greedy': continued(model), 'withoutRepetition': continued(model, no_repeat_ngram_size=3)}
-    adapted = get_peft_model(model, LoraConfig(r=2, lora_alpha=3, lora_dropout=0, task_type='CAUSAL_LM', fan_in_fan_out=name.startswith('gpt2')))
+    adapted = get_peft_model(model, LoraConfig(r=2, lora_alpha=3, lora_dropout=0, task_type=task_of(model), fan_in_fan_out=name.startswith('gpt2')))
     with torch.no_grad():
         for n, parameter in adapted.named_parameters():
             if 'lora_B' in n:
@@ -310,7 +285,13 @@ def check_adapter(args):
     print(json.dumps({'loss': model.eval()(**load_file(args.batch)).loss.item()}))
 
 
+HASH_SEED = '16'
+
+
 def main():
+    if os.environ.get('PYTHONHASHSEED') != HASH_SEED:
+        # PEFT writes its sets of sites in the order of their hashes.
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {'PYTHONHASHSEED': HASH_SEED})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('test/fixtures'), help='where to write')
     parser.add_argument('--tiny', type=Path, default=Path('models/tiny'), help='the model whose tokenizer is used')
@@ -321,12 +302,14 @@ def main():
     args = parser.parse_args()
     warnings.filterwarnings('ignore')
     torch.set_num_threads(1)
+    torch.backends.nnpack.set_flags(False)
     if args.command == 'check-adapter':
         return check_adapter(args)
-    for name in (*CASES, 'peft'):
+    for name in (*CASES, *fixtures_tasks.CASES, 'peft'):
         shutil.rmtree(args.out / name, ignore_errors=True)
     for seed, name in enumerate(CASES):
         make_case(args.out, name, 10 * seed)
+    fixtures_tasks.make_tasks(args.out)
     for name, case in CURVES.items():
         make_curve(args.out, name, case)
     for name in GENERATING:

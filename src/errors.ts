@@ -97,3 +97,8 @@ export class BlobUnavailableError extends Error {
 export class FolderInUseError extends Error {
   override readonly name = 'FolderInUseError'
 }
+
+/** What the Hugging Face Hub would not give, or not whole and unaltered. */
+export class DownloadError extends Error {
+  override readonly name = 'DownloadError'
+}

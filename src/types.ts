@@ -19,17 +19,37 @@ export type NamedTensors<V extends TensorValues = TensorValues> = ReadonlyMap<st
 export interface Site {
   /** Full Hugging Face module name, for example `transformer.h.0.attn.c_attn`. */
   readonly name: string
-  /** Size of the last axis of the module's input x_m. */
+  /** Columns of the module's matrix: the size of the last axis of its input x_m, or of a convolution the values of a patch. */
   readonly inFeatures: number
-  /** Size of the last axis of the module's output ĥ_m. */
+  /** Rows of it: the size of the last axis of the module's output ĥ_m. */
   readonly outFeatures: number
+  /**
+   * How often it stands in a row: once for each token of the target, or so many times whatever the row.
+   * @default once for each token of the input
+   */
+  readonly places?: 'target' | number
+  /** Where the module is a convolution: its matrix is multiplied by the patches of x_m. */
+  readonly convolution?: Convolution
+}
+
+/** A module that multiplies the patches of an image `[height, width, channels]`, each as a row of (channel, y, x) as in PyTorch. */
+export interface Convolution {
+  readonly channels: number
+  readonly height: number
+  readonly width: number
+  /** Height and width of a patch, in pixels. */
+  readonly kernel: readonly [number, number]
+  /** From one patch to the next, in pixels. */
+  readonly stride: readonly [number, number]
+  /** Zeros around the image, in pixels. */
+  readonly padding: readonly [number, number]
 }
 
 /** The paper's adaptation data of one site and one batch. */
 export interface SitePair {
-  /** x_m: the input of the module, `[tokens, in]`. */
+  /** x_m: the input of the module, `[places, in]`; of a convolution `[pixels, channels]`. */
   readonly x: FloatTensor
-  /** ∇ĥ_m: the gradient of the loss with respect to the module's output, `[tokens, out]`. */
+  /** ∇ĥ_m: the gradient of the loss with respect to the module's output, `[places, out]`. */
   readonly gradient: FloatTensor
 }
 
@@ -45,15 +65,22 @@ export type SiteData = SitePair | SiteFactors
 /** Adaptation data of several sites, by full module name. */
 export type AdaptationData = ReadonlyMap<string, SiteData>
 
-/** Rows of tokens, padded to one length. All three are `[rows, length]`, row-major. */
+export const TASKS = ['CAUSAL_LM', 'SEQ_CLS', 'SEQ_2_SEQ_LM', 'IMAGE_CLS'] as const
+/** What a base model is trained for, under the names of PEFT's `TaskType`, which has none for images. */
+export type Task = typeof TASKS[number]
+
+/**
+ * Rows as a base model takes them: tensors under transformers' names, the first axis of each is `rows`.
+ *
+ * - tokens `[rows, length]`, padded to one length: `input_ids`, `attention_mask` (1 where there is a token, 0 where there
+ *   is padding), and for some models `token_type_ids`;
+ * - images: `pixel_values` `[rows, channels, height, width]`;
+ * - `labels`, -100 where none counts: the token that should stand at the same position (the model shifts them itself)
+ *   `[rows, length]`, or as many of another text `[rows, target]`; a class, or a number to come near to, `[rows]`.
+ */
 export interface Batch {
   readonly rows: number
-  readonly length: number
-  readonly inputIds: Int32Array
-  /** 1 where there is a token, 0 where there is padding. */
-  readonly attentionMask: Int32Array
-  /** The token that should stand at the same position (the model shifts them itself), -100 where none counts. */
-  readonly labels: Int32Array
+  readonly tensors: NamedTensors
 }
 
 /** ΔW of merged sites, `[out, in]` each, α included, by full module name. */

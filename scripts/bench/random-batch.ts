@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises'
+import { batchOf } from '../../src/tensor/batch.js'
 import { encodeSafetensors } from '../../src/tensor/safetensors.js'
 import type { Batch } from '../../src/types.js'
 import { uniform } from './uniform.js'
@@ -9,13 +10,11 @@ const SEED = 2
 export function randomBatch (rows: number, length: number, vocabSize: number): Batch {
   const random = uniform(SEED)
   const inputIds = Int32Array.from({ length: rows * length }, () => Math.floor((random() + 1) / 2 * vocabSize)) // [rows, length]
-  return { rows, length, inputIds, attentionMask: new Int32Array(inputIds.length).fill(1), labels: inputIds }
+  const shape = [rows, length]
+  return batchOf(new Map([['input_ids', { shape, values: inputIds }], ['attention_mask', { shape, values: new Int32Array(inputIds.length).fill(1) }], ['labels', { shape, values: inputIds }]]))
 }
 
 /** As `colanet train --batch` and `peft_step.py` read it. */
-export async function writeBatch (path: string, { rows, length, inputIds, attentionMask, labels }: Batch): Promise<void> {
-  const shape = [rows, length]
-  await writeFile(path, encodeSafetensors(new Map([
-    ['input_ids', { shape, values: inputIds }], ['attention_mask', { shape, values: attentionMask }], ['labels', { shape, values: labels }]
-  ])))
+export async function writeBatch (path: string, { tensors }: Batch): Promise<void> {
+  await writeFile(path, encodeSafetensors(tensors))
 }

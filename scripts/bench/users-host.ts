@@ -5,6 +5,7 @@ import type { HostedStep } from '../../src/node/host/host.js'
 import { ModelThread } from '../../src/node/host/model-thread.js'
 import { BlobStore } from '../../src/protocols/blob/index.js'
 import type { ContributionRecord } from '../../src/protocols/contribution/index.js'
+import { batchOf } from '../../src/tensor/batch.js'
 import type { Batch } from '../../src/types.js'
 import { cAttnJob, jobsOfNewPeer, OpenHost } from './c-attn-job.js'
 import { timed } from './interleaved.js'
@@ -27,7 +28,7 @@ const { job, sites } = cAttnJob(model.info, mode)
 const members: Array<{ readonly batch: Batch, readonly contribution: ContributionRecord, held: HostedStep | undefined }> = []
 for (const [k, batch] of shares(randomBatch(rows, length, model.info.vocabSize), trainers).entries()) {
   const joined = (await jobsOfNewPeer(store)).join(job, sites)
-  const contribution = await joined.contribute(randomAdapter(sites, k), { tokens: batch.rows * batch.length, final: false })
+  const contribution = await joined.contribute(randomAdapter(sites, k), { tokens: batch.rows * length, final: false })
   await host.host.jobs.join(job, sites).members.fetch(contribution, signal)
   members.push({ batch, contribution, held: undefined })
 }
@@ -58,10 +59,8 @@ for await (const line of createInterface({ input: process.stdin })) {
 process.exit()
 
 /** The batch cut into equal numbers of rows. */
-function shares ({ rows, length, inputIds, attentionMask, labels }: Batch, count: number): Batch[] {
+function shares ({ rows, tensors }: Batch, count: number): Batch[] {
   const size = rows / count
-  return Array.from({ length: count }, (_, k) => {
-    const of = (values: Int32Array): Int32Array => values.slice(k * size * length, (k + 1) * size * length)
-    return { rows: size, length, inputIds: of(inputIds), attentionMask: of(attentionMask), labels: of(labels) }
-  })
+  return Array.from({ length: count }, (_, k) => batchOf(new Map([...tensors].map(([name, { shape: [, length], values }]) =>
+    [name, { shape: [size, length], values: values.slice(k * size * length, (k + 1) * size * length) }]))))
 }

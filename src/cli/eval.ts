@@ -1,61 +1,67 @@
 import { heldOutBatches } from '../data/batches.js'
-import { loadData } from '../data/load.js'
 import { openEngine } from '../engine/open-engine.js'
-import { readAdapter } from '../gl/peft.js'
+import { InvalidOptionError } from '../errors.js'
+import { type Adapter, readAdapter } from '../gl/peft.js'
 import { BaseModel } from '../model/base-model.js'
-import { loadTokenizer } from '../model/tokenizer.js'
-import { rowLength } from '../node/row-length.js'
-import type { Batch } from '../types.js'
+import { generate } from '../model/generate.js'
+import { type GenerationConfig, readGenerationConfig } from '../model/generation-config.js'
+import type { Tokenizer } from '../model/tokenizer.js'
+import { loadDataset } from '../node/dataset.js'
+import { type Evaluated, evaluateRows, type EvaluateRowsOptions, joined, type Scores, scoresOf } from '../node/evaluation.js'
+import { type ModelSource, sourceInFolder } from '../node/model-source.js'
 import { adapterChanges } from './adapter-changes.js'
 import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { terminalReporter } from './reporter.js'
 
-/** How well a model predicts text, with an adapter or without. */
+/** How well a model does on data, with an adapter or without. */
 export const evaluation = defineCommand({
   command: 'eval',
-  describe: 'Loss and perplexity of a model on data, with an adapter or without',
+  describe: 'How well a model does on data: loss, and what is usual for its task, with an adapter or without',
   options: {
     model: { type: 'string', describe: 'Hugging Face folder of the base model (default: the small one that comes with colanet)' },
-    data: { type: 'files', required: true, describe: 'what to predict: files and folders as train takes them' },
-    adapter: { type: 'string', describe: 'PEFT adapter folder' },
+    data: { type: 'files', required: true, describe: 'what to predict: files and folders as train takes them; several are told of one by one, and together' },
+    adapter: { type: 'files', describe: 'PEFT adapter folder; or one for each of --data, such as those of several trainers' },
     batchSize: { type: 'integer', min: 1, default: 8, describe: 'rows in a batch' },
     length: { type: 'integer', min: 2, describe: 'tokens in a row (default: 128, or what the model takes)' },
-    maxRows: { type: 'integer', min: 1, describe: 'the most rows, evenly spread over the data (default: all)' },
+    maxRows: { type: 'integer', min: 1, describe: 'the most rows of each of --data, evenly spread over it (default: all)' },
+    maxNewTokens: { type: 'integer', min: 1, default: 128, describe: 'tokens that are made of a source at most, where the model makes texts of others' },
     ...ENGINE_OPTIONS
   },
   examples: [
     ['eval --data README.md', 'by the small model that comes with colanet'],
-    ['eval --model ~/models/gpt2 --adapter .colanet/train/adapters/default --data notes/', 'with what was trained']
+    ['eval --model ~/models/gpt2 --adapter .colanet/train/adapters/default --data notes/', 'with what was trained'],
+    ['eval --model roberta --data anna.csv ben.csv --adapter anna ben', 'two trainers, each with its own adapter']
   ],
-  handler: async ({ model: folder = EMBEDDED_MODEL, data, adapter: adapterFolder, batchSize, length: asked, maxRows, ...engine }, { signal, progress, report, log }) => {
-    const { dtype, ...options } = engineOptions(engine)
-    const tokenizer = await loadTokenizer(folder)
-    const adapter = adapterFolder === undefined ? undefined : await readAdapter(adapterFolder)
+  handler: async ({ model: folder = EMBEDDED_MODEL, data, adapter: adapterFolders = [], batchSize, length, maxRows, maxNewTokens, ...engine }, { signal, progress, report, log }) => {
+    const { dtype, baseQuantize, ...options } = engineOptions(engine)
+    if (adapterFolders.length > 1 && adapterFolders.length !== data.length) {
+      throw new InvalidOptionError(`--adapter names ${adapterFolders.length} folders and --data ${data.length} paths; use one adapter, or one for each of the data`)
+    }
+    const adapters = await Promise.all(adapterFolders.map(async path => await readAdapter(path)))
     const reporter = terminalReporter({ progress, log })
-    const model = await BaseModel.load(folder, async weights => await openEngine(weights, options, log), dtype)
+    const model = await BaseModel.load(folder, async weights => await openEngine(weights, options, log), { dtype, baseQuantize })
     try {
       log(`computes on ${model.engine.description}`)
-      const length = rowLength(asked, model.info)
-      if (adapter !== undefined) await model.merge(adapterChanges(model, adapter))
-      const { endOfText } = tokenizer
-      const { train: rows } = await loadData({
-        paths: data,
-        heldOutShare: 0,
-        length,
-        encode: text => tokenizer.encode(text),
-        endOfText,
-        render: tokenizer.render,
-        signal,
-        onProgress: (done, total) => reporter.progress('tokenising', done, total)
-      })
-      const batches = heldOutBatches(rows, batchSize, { endOfText, ...(maxRows !== undefined && { maxRows }) })
-      const { loss, tokens } = await meanLoss(model, batches, signal, done => reporter.progress('evaluating', done, batches.length))
-      const perplexity = Math.exp(loss)
+      const source = sourceInFolder(folder, model.info)
+      const speaking = await speakerOf(model, source, folder, maxNewTokens, signal)
+      const parts: Array<{ readonly data: string, readonly adapter: string | null, readonly evaluated: Evaluated }> = []
+      for (const [i, path] of data.entries()) {
+        const of = data.length === 1 ? '' : ` ${path}`
+        const { train: rows } = await loadDataset(source, {
+          paths: [path], heldOutShare: 0, ...(length !== undefined && { length }), signal, onProgress: (done, total) => reporter.progress(`reading${of}`, done, total)
+        })
+        const batches = heldOutBatches(rows, batchSize, { ...(maxRows !== undefined && { maxRows }) })
+        await merge(model, adapters.at(adapters.length === 1 ? 0 : i))
+        const evaluated = await evaluateRows(model, batches, { ...speaking, signal, onProgress: done => reporter.progress(`evaluating${of}`, done, batches.count) })
+        parts.push({ data: path, adapter: adapterFolders.at(adapters.length === 1 ? 0 : i) ?? null, evaluated })
+      }
+      const all = scoresOf(joined(parts.map(({ evaluated }) => evaluated)))
+      const trainers = parts.map(({ data, adapter, evaluated }) => ({ data, adapter, ...flat(scoresOf(evaluated)) }))
       await report(
-        { model: model.info.id, engine: model.engine.name, loss, perplexity, tokens, rows: batches.reduce((sum, batch) => sum + batch.rows, 0) },
-        `loss ${loss.toFixed(4)}, perplexity ${perplexity.toFixed(2)}, over ${tokens} tokens`
+        { model: model.info.id, engine: model.engine.name, ...flat(all), ...(parts.length === 1 ? {} : { trainers }) },
+        [...(parts.length === 1 ? [] : parts.map(({ data, evaluated }) => `${data}: ${summary(scoresOf(evaluated))}`)), summary(all)].join('\n')
       )
     } finally {
       reporter.end()
@@ -64,16 +70,31 @@ export const evaluation = defineCommand({
   }
 })
 
-/** Over all tokens that count. */
-async function meanLoss (model: BaseModel, batches: readonly Batch[], signal: AbortSignal, onProgress: (done: number) => void): Promise<{ loss: number, tokens: number }> {
-  let sum = 0
-  let counted = 0
-  for (const [i, batch] of batches.entries()) {
-    signal.throwIfAborted()
-    const [{ loss, tokens }] = await model.pass([batch], { sites: [] })
-    sum += loss * tokens
-    counted += tokens
-    onProgress(i + 1)
-  }
-  return { loss: sum / counted, tokens: counted }
+async function merge (model: BaseModel, adapter: Adapter | undefined): Promise<void> {
+  await model.merge(adapter === undefined ? new Map() : adapterChanges(model, adapter))
+}
+
+/** How the model makes a text of another, greedily. */
+async function speakerOf (model: BaseModel, source: ModelSource, folder: string, maxNewTokens: number, signal: AbortSignal): Promise<Pick<EvaluateRowsOptions, 'say' | 'decode'>> {
+  if (model.info.task !== 'SEQ_2_SEQ_LM') return { say: async () => await Promise.resolve(''), decode: () => '' }
+  const [tokenizer, config] = await Promise.all([source.tokenizer(), readGenerationConfig(folder)])
+  const decode = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true })
+  return { decode, say: async ids => decode(await answer(model, ids, tokenizer, config, maxNewTokens, signal)) }
+}
+
+async function answer (model: BaseModel, source: readonly number[], { endOfText }: Tokenizer, config: GenerationConfig, maxNewTokens: number, signal: AbortSignal): Promise<number[]> {
+  const endTokens = endOfText === undefined ? [] : [endOfText]
+  const ids: number[] = []
+  for await (const id of generate(model.decoder(), source, { maxNewTokens, endTokens, ...config, signal })) ids.push(id)
+  return ids
+}
+
+function flat ({ metrics, ...scores }: Scores): object {
+  return { ...scores, ...metrics }
+}
+
+function summary ({ loss, perplexity, metrics, tokens, rows }: Scores): string {
+  const numbers = Object.entries({ loss, ...(perplexity !== undefined && { perplexity }), ...metrics })
+    .map(([name, value]) => `${name} ${value?.toFixed(name === 'perplexity' ? 2 : 4) ?? 'undefined'}`)
+  return `${numbers.join(', ')}, over ${rows} rows${tokens === rows ? '' : `, ${tokens} tokens`}`
 }

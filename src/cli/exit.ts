@@ -25,7 +25,7 @@ const WRONG_CALL = new Set([
 ])
 
 const NETWORK = new Set([
-  'NoHostError', 'HostBusyError', 'RefusedError', 'UnknownJobError', 'ModelMismatchError', 'BlobUnavailableError', 'ProtocolError', 'TimeoutError'
+  'NoHostError', 'HostBusyError', 'RefusedError', 'UnknownJobError', 'ModelMismatchError', 'BlobUnavailableError', 'ProtocolError', 'TimeoutError', 'DownloadError'
 ])
 
 /** What the file system says when a path that was named cannot be used. */

@@ -4,6 +4,7 @@ import { joinBlocks } from '../gl/row-blocks.js'
 import { BaseModel } from '../model/base-model.js'
 import type { Decoder } from '../model/decoder.js'
 import { generate as continuation } from '../model/generate.js'
+import { readGenerationConfig } from '../model/generation-config.js'
 import { loadTokenizer } from '../model/tokenizer.js'
 import { adapterChanges } from './adapter-changes.js'
 import { defineCommand } from './command.js'
@@ -14,16 +15,16 @@ import { terminalReporter } from './reporter.js'
 /** What a model says, with or without an adapter: to see what was learned. */
 export const generate = defineCommand({
   command: 'generate',
-  describe: 'Continues a text, with an adapter or without',
+  describe: 'Continues a text or answers it, with an adapter or without',
   options: {
     model: { type: 'string', describe: 'Hugging Face folder of the base model (default: the small one that comes with colanet)' },
-    prompt: { type: 'string', required: true, describe: 'the text to go on from' },
+    prompt: { type: 'string', required: true, describe: 'the text to go on from, or where the model makes another text of it the source' },
     adapter: { type: 'string', describe: 'PEFT adapter folder' },
     unmerged: { type: 'boolean', describe: 'run the adapter beside the base model, in place of merging it into the weights' },
     maxNewTokens: { type: 'integer', min: 1, default: 40, describe: 'tokens that are made at most' },
     temperature: { type: 'number', min: 0, default: 0, describe: 'how freely tokens are drawn; 0 takes the likeliest' },
     topP: { type: 'number', above: 0, max: 1, default: 1, describe: 'draw of the likeliest tokens that together have this probability' },
-    noRepeatNgramSize: { type: 'integer', min: 0, default: 0, describe: 'no sequence of so many tokens comes twice (0: any may)' },
+    noRepeatNgramSize: { type: 'integer', min: 0, describe: 'no sequence of so many tokens comes twice (0: any may; default: what the model\'s generation_config.json says, else 0)' },
     seed: { type: 'integer', min: 0, max: 2 ** 32 - 1, default: 0, describe: 'decides what is drawn' },
     ...ENGINE_OPTIONS
   },
@@ -31,11 +32,12 @@ export const generate = defineCommand({
     ['generate --prompt "Permission is hereby granted"', 'by the small model that comes with colanet'],
     ['generate --model ~/models/gpt2 --adapter .colanet/train/adapters/default --prompt "Once" --temperature 0.8 --top-p 0.9', 'with what was trained']
   ],
-  handler: async ({ model: folder = EMBEDDED_MODEL, prompt, adapter: adapterFolder, unmerged, maxNewTokens, temperature, topP, noRepeatNgramSize, seed, ...engine }, { signal, progress, report, log }) => {
-    const { dtype, ...options } = engineOptions(engine)
+  handler: async ({ model: folder = EMBEDDED_MODEL, prompt, adapter: adapterFolder, unmerged, maxNewTokens, temperature, topP, seed, noRepeatNgramSize: askedSize, ...engine }, { signal, progress, report, log }) => {
+    const { dtype, baseQuantize, ...options } = engineOptions(engine)
     const tokenizer = await loadTokenizer(folder)
+    const config = await readGenerationConfig(folder)
     const adapter = adapterFolder === undefined ? undefined : await readAdapter(adapterFolder)
-    const model = await BaseModel.load(folder, async weights => await openEngine(weights, options, log), dtype)
+    const model = await BaseModel.load(folder, async weights => await openEngine(weights, options, log), { dtype, baseQuantize })
     const reporter = terminalReporter({ progress, log })
     try {
       log(`computes on ${model.engine.description}`)
@@ -43,13 +45,14 @@ export const generate = defineCommand({
       const begun = performance.now()
       const ids: number[] = []
       const endTokens = tokenizer.endOfText === undefined ? [] : [tokenizer.endOfText]
-      for await (const id of continuation(decoder, tokenizer.encode(prompt, { addSpecialTokens: true }), { maxNewTokens, endTokens, temperature, topP, noRepeatNgramSize, seed, signal })) {
+      const noRepeatNgramSize = askedSize ?? config.noRepeatNgramSize ?? 0
+      for await (const id of continuation(decoder, tokenizer.encode(prompt, { addSpecialTokens: true }), { maxNewTokens, endTokens, ...config, temperature, topP, noRepeatNgramSize, seed, signal })) {
         ids.push(id)
         reporter.progress('generating', ids.length, maxNewTokens)
       }
       const tokensPerSecond = 1000 * ids.length / (performance.now() - begun)
       const text = tokenizer.decode(ids, { skipSpecialTokens: true })
-      await report({ model: model.info.id, engine: model.engine.name, prompt, text, tokens: ids, tokensPerSecond }, prompt + text)
+      await report({ model: model.info.id, engine: model.engine.name, prompt, text, tokens: ids, tokensPerSecond }, model.info.task === 'CAUSAL_LM' ? prompt + text : text)
     } finally {
       reporter.end()
       await model.dispose()
@@ -61,7 +64,7 @@ async function decoderOf (model: BaseModel, adapter: Adapter | undefined, unmerg
   if (adapter === undefined) return model.decoder()
   const { spec, tensors } = adapter
   const changes = adapterChanges(model, adapter) // also checks that it fits
-  if (unmerged) return model.decoder(tokens => joinBlocks([{ tokens, own: { spec, adapter: tensors } }], [...tensors.keys()]))
+  if (unmerged) return model.decoder(joinBlocks([{ rows: 1, own: { spec, adapter: tensors } }], [...tensors.keys()]))
   await model.merge(changes)
   return model.decoder()
 }

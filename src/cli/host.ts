@@ -25,8 +25,8 @@ export const host = defineCommand({
     ['host', 'lends the small model that comes with colanet'],
     ['host --model ~/models/gpt2 --listen /ip4/0.0.0.0/tcp/4001', 'lends GPT-2 on a port of your choice']
   ],
-  handler: async ({ model: folder = EMBEDDED_MODEL, maxRows, maxTokens, maxRank, backend, device, dtype, threads, spin, memory, folder: nodeFolder, ...network }, { signal, report, log }) => {
-    const model = await ModelThread.open({ folder, log, ...engineOptions({ backend, device, dtype, threads, spin, memory }) })
+  handler: async ({ model: folder = EMBEDDED_MODEL, maxRows, maxTokens, maxRank, backend, device, dtype, baseQuantize, threads, spin, memory, folder: nodeFolder, ...network }, { signal, report, log }) => {
+    const model = await ModelThread.open({ folder, log, ...engineOptions({ backend, device, dtype, baseQuantize, threads, spin, memory }) })
     log(`computes on ${model.engine.description}`)
     signal.throwIfAborted()
     const node = await ColaNode.start({ folder: nodeFolder, ...meshInit(network) })

@@ -9,5 +9,7 @@ process.exit(await run(process.argv.slice(2), {
   node: async () => (await import('./node.js')).node,
   eval: async () => (await import('./eval.js')).evaluation,
   generate: async () => (await import('./generate.js')).generate,
+  init: async () => (await import('./init.js')).init,
+  pull: async () => (await import('./pull.js')).pull,
   step: async () => (await import('./step.js')).step
 }))

@@ -4,12 +4,11 @@ import { openEngine } from '../engine/open-engine.js'
 import { InvalidOptionError } from '../errors.js'
 import { replaceFile } from '../files.js'
 import { BaseModel } from '../model/base-model.js'
-import type { PassResult } from '../model/pass.js'
 import { selectSites } from '../model/sites.js'
 import { encodeSafetensors } from '../tensor/safetensors.js'
-import type { Batch, FloatTensor } from '../types.js'
 import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
+import { passTensors } from './pass-tensors.js'
 
 /** One forward and backward pass on this machine: what a host does for a trainer, to look at and to compare. */
 export const step = defineCommand({
@@ -20,13 +19,13 @@ export const step = defineCommand({
     batch: {
       type: 'string',
       required: true,
-      describe: 'safetensors with input_ids, labels (-100 does not count) and attention_mask (missing: all ones), integers [rows, length]'
+      describe: 'safetensors with what the model takes: input_ids [rows, length], attention_mask (missing: all ones) and token_type_ids, or pixel_values [rows, channels, height, width]; and labels (-100 does not count)'
     },
     sites: { type: 'list', describe: 'modules, by full name, by what it ends with, by regular expression, or all-linear (default: the usual ones of the model)' },
     out: {
       type: 'string',
       required: true,
-      describe: 'safetensors to write: loss [1], logits [rows, length, vocabulary], x.<site> and grad.<site> [rows, length, features]'
+      describe: 'safetensors to write: loss [1], logits, x.<site> and grad.<site>, in the shapes that they have in transformers'
     },
     ...ENGINE_OPTIONS
   },
@@ -37,8 +36,8 @@ export const step = defineCommand({
   handler: async ({ model: folder, batch: batchFile, sites, out, ...engine }, { signal, report, log }) => {
     await refuseFolder(out)
     const batch = await readBatchFile(batchFile)
-    const { dtype, ...options } = engineOptions(engine)
-    const model = await BaseModel.load(folder, async weights => await openEngine(weights, options, log), dtype)
+    const { dtype, baseQuantize, ...options } = engineOptions(engine)
+    const model = await BaseModel.load(folder, async weights => await openEngine(weights, options, log), { dtype, baseQuantize })
     log(`computes on ${model.engine.description}`)
     signal.throwIfAborted()
     const chosen = selectSites(model.info, sites ?? model.info.defaultSites)
@@ -46,7 +45,7 @@ export const step = defineCommand({
     const [result] = await model.pass([batch], { sites: chosen, logits: true })
     const milliseconds = Math.round(performance.now() - begun)
     signal.throwIfAborted()
-    await replaceFile(out, encodeSafetensors(tensorsOf(result, batch)))
+    await replaceFile(out, encodeSafetensors(passTensors(result, batch, chosen)))
     const names = chosen.map(({ name }) => name)
     await report(
       { model: model.info.id, loss: result.loss, tokens: result.tokens, sites: names, engine: model.engine.name, out, milliseconds },
@@ -54,17 +53,6 @@ export const step = defineCommand({
     )
   }
 })
-
-function tensorsOf ({ loss, logits, pairs }: PassResult, { rows, length }: Batch): Map<string, FloatTensor> {
-  const perToken = ({ shape, values }: FloatTensor): FloatTensor => ({ shape: [rows, length, shape[1]], values })
-  const tensors = new Map<string, FloatTensor>([['loss', { shape: [1], values: Float32Array.of(loss) }]])
-  if (logits !== undefined) tensors.set('logits', logits)
-  for (const [site, { x, gradient }] of pairs) {
-    tensors.set(`x.${site}`, perToken(x))
-    tensors.set(`grad.${site}`, perToken(gradient))
-  }
-  return tensors
-}
 
 /** Before the work, not after it. */
 async function refuseFolder (out: string): Promise<void> {

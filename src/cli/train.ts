@@ -21,8 +21,8 @@ export const train = defineCommand({
   describe: 'Trains an adapter on your own data, at a host of the mesh; the same command again resumes it',
   options: {
     model: { type: 'string', describe: 'the base model: its folder, or the id or name of one that a host offers (default: the small one that comes with colanet)' },
-    data: { type: 'files', describe: '.txt or .md files; .jsonl, .csv or .parquet files with text, with prompt and completion, or (not .csv) with messages for the chat template; or folders of them' },
-    batch: { type: 'string', describe: 'in place of --data: safetensors with one fixed batch for every step (input_ids, attention_mask, labels)' },
+    data: { type: 'files', describe: 'what the model is for: .txt or .md files; .jsonl, .csv or .parquet files with text, prompt and completion, or (not .csv) messages; with text, text_pair and label; with source and target; folders of them; or folders of .png or .jpg files by class' },
+    batch: { type: 'string', describe: 'in place of --data: safetensors with one fixed batch for every step (input_ids, attention_mask, labels; or pixel_values, labels)' },
     local: { type: 'boolean', describe: 'host and trainer in this one process, without a network' },
     job: { type: 'string', default: 'default', describe: 'name of the job, by which its members find each other' },
     mode: { type: 'choice', choices: MODES, default: 'alone', describe: 'an adapter of your own, everyone\'s own averaged into one, or one that all move' },
@@ -39,6 +39,7 @@ export const train = defineCommand({
     maxGradNorm: { type: 'number', above: 0, describe: 'global norm that gradients are clipped to (default: not clipped)' },
     interval: { type: 'integer', min: 1, default: 1, describe: 'batches gathered before a fit' },
     batchSize: { type: 'integer', min: 1, default: 8, describe: 'rows in a batch' },
+    groupByLength: { type: 'boolean', describe: 'put rows of about the same length into a batch, so that less is filled up' },
     length: { type: 'integer', min: 2, describe: 'tokens in a row (default: 128, or what the model takes)' },
     steps: { type: 'integer', min: 1, default: 100, describe: 'batches in all' },
     seed: { type: 'integer', min: 0, max: 2 ** 32 - 1, default: 0, describe: 'decides the start of the auxiliaries and the order of the data' },
@@ -57,15 +58,15 @@ export const train = defineCommand({
     ['train --model 3f2a9c41 --data docs/ --mode collaboration --job our-docs', 'together with everyone in that job'],
     ['train --local --model models/tiny --data notes.txt', 'without a network']
   ],
-  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, device, dtype, threads, spin, memory, listen, bootstrap, mdns, localDiscovery, ...given }, { signal, progress, report, log }) => {
+  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, device, dtype, baseQuantize, threads, spin, memory, listen, bootstrap, mdns, localDiscovery, ...given }, { signal, progress, report, log }) => {
     const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
-    const options = parseTrainOptions({ ...defined, model, dtype })
+    const options = parseTrainOptions({ ...defined, model, dtype, baseQuantize })
     const { name, description } = await startBackend(backend)
     const reporter = terminalReporter({ progress, log })
     const context: TrainContext = { folder, engine: name, reporter, signal }
     try {
       if (local) {
-        const done = await trainLocally(options, context, engineOptions({ backend, device, dtype, threads, spin, memory }))
+        const done = await trainLocally(options, context, engineOptions({ backend, device, dtype, baseQuantize, threads, spin, memory }))
         await report(done, summary(done))
         return
       }

@@ -1,27 +1,30 @@
 import { InvalidDataError, InvalidOptionError } from '../errors.js'
 import type { Batch } from '../types.js'
 import { randomOrder } from './random-order.js'
-import type { EncodedRow } from './rows.js'
+import type { RowSet } from './row-set.js'
 
-/** Where a label counts for nothing, see `Batch.labels`. */
-const IGNORED = -100
-
-interface PaddingOptions {
-  /** Fills rows up, masked; where it is undefined, 0 does. */
-  readonly endOfText: number | undefined
-}
-
-export interface BatchSourceOptions extends PaddingOptions {
+export interface BatchSourceOptions {
   /** Rows in each batch. */
   readonly batchSize: number
   /** Decides the order of the rows. */
   readonly seed: number
+  /** Whether rows of about the same length come together, so that less is filled up. @default false */
+  readonly groupByLength?: boolean
 }
 
-export interface HeldOutOptions extends PaddingOptions {
+export interface HeldOutOptions {
   /** Where there are more rows, this many are taken, evenly spaced. @default Infinity */
   readonly maxRows?: number
 }
+
+/** Batches that are made when they are wanted. */
+export interface Batches {
+  readonly count: number
+  at (batch: number): Promise<Batch>
+}
+
+/** Of so many batches the rows are sorted by length, as by transformers' `LengthGroupedSampler`. */
+const GROUPED_BATCHES = 50
 
 /**
  * Training batches without end. A batch depends on the seed and its number alone, so that to resume needs no more than
@@ -29,8 +32,7 @@ export interface HeldOutOptions extends PaddingOptions {
  * same number of rows.
  */
 export class BatchSource {
-  readonly rowsPerEpoch: number
-  readonly #rows: readonly EncodedRow[]
+  readonly #rows: RowSet
   readonly #options: BatchSourceOptions
   #epoch = -1
   #order: Uint32Array = new Uint32Array()
@@ -39,29 +41,45 @@ export class BatchSource {
    * @throws {InvalidDataError} if there are no rows
    * @throws {InvalidOptionError} if the batch size is not a whole number from 1
    */
-  constructor (rows: readonly EncodedRow[], options: BatchSourceOptions) {
-    if (rows.length === 0) throw new InvalidDataError('there are no rows to train on')
+  constructor (rows: RowSet, options: BatchSourceOptions) {
+    if (rows.count === 0) throw new InvalidDataError('there are no rows to train on')
     checkBatchSize(options.batchSize)
-    this.rowsPerEpoch = rows.length
     this.#rows = rows
     this.#options = options
   }
 
+  get rowsPerEpoch (): number { return this.#rows.count }
+
   /** @param step from 0 */
-  at (step: number): Batch {
+  async at (step: number): Promise<Batch> {
     const { batchSize } = this.#options
-    const rows = Array.from({ length: batchSize }, (_, i) => this.#row(step * batchSize + i))
-    return toBatch(rows, this.#options)
+    return await this.#rows.batch(Array.from({ length: batchSize }, (_, i) => this.#row(step * batchSize + i)))
   }
 
   /** @param position counted over all epochs */
-  #row (position: number): EncodedRow {
+  #row (position: number): number {
     const epoch = Math.floor(position / this.rowsPerEpoch)
     if (epoch !== this.#epoch) {
       this.#epoch = epoch
-      this.#order = randomOrder(this.rowsPerEpoch, `${this.#options.seed}:${epoch}`)
+      this.#order = this.#orderOf(epoch)
     }
-    return this.#rows[this.#order[position % this.rowsPerEpoch]]
+    return this.#order[position % this.rowsPerEpoch]
+  }
+
+  #orderOf (epoch: number): Uint32Array {
+    const { seed, groupByLength = false, batchSize } = this.#options
+    const order = randomOrder(this.rowsPerEpoch, `${seed}:${epoch}`)
+    return groupByLength ? this.#grouped(order, batchSize, `${seed}:${epoch}:groups`) : order
+  }
+
+  /** Sorted by length within stretches of the order, and their batches, but for the last that is not full, in an order of their own. */
+  #grouped (order: Uint32Array, batchSize: number, key: string): Uint32Array {
+    const stretch = GROUPED_BATCHES * batchSize
+    const sorted = Array.from({ length: Math.ceil(order.length / stretch) }, (_, i) =>
+      [...order.subarray(i * stretch, (i + 1) * stretch)].sort((a, b) => this.#rows.lengthOf(b) - this.#rows.lengthOf(a))).flat()
+    const full = Math.floor(sorted.length / batchSize)
+    const batches = [...randomOrder(full, key)].map(batch => sorted.slice(batch * batchSize, (batch + 1) * batchSize))
+    return Uint32Array.from([...batches.flat(), ...sorted.slice(full * batchSize)])
   }
 }
 
@@ -70,27 +88,14 @@ export class BatchSource {
  *
  * @throws {InvalidOptionError} if the batch size is not a whole number from 1
  */
-export function heldOutBatches (rows: readonly EncodedRow[], batchSize: number, options: HeldOutOptions): Batch[] {
+export function heldOutBatches (rows: RowSet, batchSize: number, { maxRows = Infinity }: HeldOutOptions = {}): Batches {
   checkBatchSize(batchSize)
-  const count = Math.min(rows.length, options.maxRows ?? Infinity)
-  const chosen = Array.from({ length: count }, (_, i) => rows[Math.floor(i * rows.length / count)])
-  return Array.from({ length: Math.ceil(count / batchSize) }, (_, i) =>
-    toBatch(chosen.slice(i * batchSize, (i + 1) * batchSize), options))
-}
-
-/** Rows padded on the right to the longest of them. */
-function toBatch (rows: readonly EncodedRow[], { endOfText = 0 }: PaddingOptions): Batch {
-  const length = Math.max(...rows.map(({ ids }) => ids.length))
-  const inputIds = new Int32Array(rows.length * length).fill(endOfText) // [rows, length]
-  const attentionMask = new Int32Array(rows.length * length) // [rows, length]
-  const labels = new Int32Array(rows.length * length).fill(IGNORED) // [rows, length]
-  for (const [i, { ids, spans }] of rows.entries()) {
-    const begin = i * length
-    inputIds.set(ids, begin)
-    attentionMask.fill(1, begin, begin + ids.length)
-    for (const span of spans) labels.set(ids.subarray(span.begin, span.end), begin + span.begin)
+  const count = Math.min(rows.count, maxRows)
+  const chosen = Array.from({ length: count }, (_, i) => Math.floor(i * rows.count / count))
+  return {
+    count: Math.ceil(count / batchSize),
+    at: async batch => await rows.batch(chosen.slice(batch * batchSize, (batch + 1) * batchSize))
   }
-  return { rows: rows.length, length, inputIds, attentionMask, labels }
 }
 
 function checkBatchSize (batchSize: number): void {

@@ -1,6 +1,6 @@
 import { parse } from 'csv-parse/sync'
 import { InvalidDataError } from '../errors.js'
-import { checkColumns, type Document, toDocument } from './document.js'
+import { checkColumns, type Document, type TextTask, toDocument } from './document.js'
 import { linesOf } from './lines.js'
 
 interface CsvRecord {
@@ -15,18 +15,18 @@ interface CsvRecord {
  *
  * @throws {InvalidDataError} naming file and line
  */
-export async function * readCsv (path: string): AsyncGenerator<Document> {
+export async function * readCsv (path: string, task: TextTask): AsyncGenerator<Document> {
   let columns: readonly string[] | undefined
   for await (const { fields, source } of recordsOf(path)) {
     if (columns === undefined) {
-      checkColumns(fields, source)
+      checkColumns(fields, task, source)
       columns = fields
       continue
     }
     if (fields.length !== columns.length) {
       throw new InvalidDataError(`${source}: ${fields.length} fields, the header has ${columns.length}; a field with commas needs quotes`)
     }
-    yield toDocument(Object.fromEntries(columns.map((name, i) => [name, fields[i]])), source)
+    yield toDocument(Object.fromEntries(columns.map((name, i) => [name, fields[i]])), task, source)
   }
   if (columns === undefined) throw new InvalidDataError(`${path}, line 1: no header; the first line names the columns, such as prompt,completion`)
 }

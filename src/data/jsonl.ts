@@ -1,5 +1,5 @@
 import { InvalidDataError } from '../errors.js'
-import { ACCEPTED_ROW, type Document, toDocument } from './document.js'
+import { acceptedRow, type Document, type TextTask, toDocument } from './document.js'
 import { linesOf } from './lines.js'
 
 /**
@@ -7,16 +7,16 @@ import { linesOf } from './lines.js'
  *
  * @throws {InvalidDataError} naming file and line
  */
-export async function * readJsonl (path: string): AsyncGenerator<Document> {
+export async function * readJsonl (path: string, task: TextTask): AsyncGenerator<Document> {
   for await (const { text, source } of linesOf(path)) {
-    if (text.trim() !== '') yield toDocument(parseJson(text, source), source)
+    if (text.trim() !== '') yield toDocument(parseJson(text, task, source), task, source)
   }
 }
 
-function parseJson (line: string, source: string): unknown {
+function parseJson (line: string, task: TextTask, source: string): unknown {
   try {
     return JSON.parse(line)
   } catch (cause) {
-    throw new InvalidDataError(`${source}: not JSON (${(cause as Error).message}); a row is ${ACCEPTED_ROW}`, { cause })
+    throw new InvalidDataError(`${source}: not JSON (${(cause as Error).message}); a row is ${acceptedRow(task)}`, { cause })
   }
 }

@@ -1,69 +1,65 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { InvalidDataError, InvalidOptionError } from '../errors.js'
-import type { Document } from './document.js'
+import type { Document, TextTask } from './document.js'
 import { readDocuments } from './documents.js'
-import { type EncodedRow, RowMaker, type RowOptions } from './rows.js'
+import type { RowMaker, RowSet } from './row-set.js'
 import { type Example, split } from './split.js'
 
-export interface LoadOptions extends RowOptions {
+export interface LoadOptions {
+  readonly task: TextTask
   /** Files, and folders of files, see `readDocuments`. */
   readonly paths: readonly string[]
   /** Share of the data that is never trained on, from 0 to below 1. @default 0.1 */
   readonly heldOutShare?: number
-  /** Called after each piece of text with the bytes tokenised so far, and those there are. */
+  /** Called after each piece with what is done so far, and what there is: bytes of text, or images. */
   readonly onProgress?: (done: number, total: number) => void
-  /** Ends the tokenising, which may take minutes. */
+  /** Ends the loading, which may take minutes. */
   readonly signal?: AbortSignal
 }
 
 export interface Dataset {
-  readonly train: readonly EncodedRow[]
-  readonly heldOut: readonly EncodedRow[]
-  /** Completions and conversations that lost tokens of their answers because they are longer than a row. */
+  readonly train: RowSet
+  readonly heldOut: RowSet
+  /** Rows that lost tokens that are trained on, because they are longer than a row may be. */
   readonly truncated: number
-  /** Texts, completion records and conversations that were read. */
+  /** Texts, records or images that were read. */
   readonly documents: number
 }
 
 /**
- * Reads, splits and tokenises, always to the same rows. Other work of the process gets its turn all along.
+ * Reads, splits and tokenises texts, always to the same rows. Other work of the process gets its turn all along.
  *
- * @throws {InvalidDataError} if a file cannot be read, the model cannot be trained on its conversations, or there is
- * nothing to train on
- * @throws {InvalidOptionError} if the length or the held-out share is not possible
+ * @param createMaker of the rows of the task
+ * @throws {InvalidDataError} if a file cannot be read, the model cannot be trained on what is in it, or there is nothing
+ * to train on
+ * @throws {InvalidOptionError} if the held-out share is not possible
  */
-export async function loadData (options: LoadOptions): Promise<Dataset> {
-  const { paths, heldOutShare = 0.1 } = options
-  checkOptions(options.length, heldOutShare)
+export async function loadTexts (options: LoadOptions, createMaker: () => RowMaker<Example>): Promise<Dataset> {
+  const { paths, task, heldOutShare = 0.1 } = options
+  checkShare(heldOutShare)
   const documents: Document[] = []
-  for await (const document of readDocuments(paths)) documents.push(document)
+  for await (const document of readDocuments(paths, task)) documents.push(document)
   const sides = await split(documents, heldOutShare)
   const tokenised = progress(options, [...sides.train, ...sides.heldOut])
-  const train = new RowMaker(options)
-  const heldOut = new RowMaker(options)
+  const train = createMaker()
+  const heldOut = createMaker()
   await addAll(train, sides.train, tokenised)
   await addAll(heldOut, sides.heldOut, tokenised)
   const rows = train.finish()
-  if (rows.length === 0) throw new InvalidDataError(`${paths.join(', ')}: nothing to train on; text of at least two tokens is needed`)
+  if (rows.count === 0) throw new InvalidDataError(`${paths.join(', ')}: nothing to train on; text of at least two tokens is needed`)
   return { train: rows, heldOut: heldOut.finish(), truncated: train.truncated + heldOut.truncated, documents: documents.length }
 }
 
-async function addAll (maker: RowMaker, examples: readonly Example[], tokenised: (text: string) => Promise<void>): Promise<void> {
+/** @throws {InvalidOptionError} if it is not from 0 to below 1 */
+export function checkShare (heldOutShare: number): void {
+  if (!(heldOutShare >= 0 && heldOutShare < 1)) {
+    throw new InvalidOptionError(`a held-out share of ${heldOutShare} is not possible; use a number from 0 to below 1`)
+  }
+}
+
+async function addAll (maker: RowMaker<Example>, examples: readonly Example[], tokenised: (text: string) => Promise<void>): Promise<void> {
   for (const example of examples) {
-    if (example.kind === 'text') {
-      for (const part of example.parts) {
-        maker.addText(part)
-        await tokenised(part)
-      }
-      maker.endText()
-      continue
-    }
-    if (example.kind === 'completion') {
-      maker.addCompletion(example.prompt, example.completion)
-    } else {
-      maker.addConversation(example.messages, example.source)
-    }
-    for (const text of textsOf(example)) await tokenised(text)
+    for (const text of maker.add(example)) await tokenised(text)
   }
 }
 
@@ -83,15 +79,11 @@ function bytesOf (example: Example): number {
 }
 
 function textsOf (example: Example): readonly string[] {
-  if (example.kind === 'text') return example.parts
-  return [example.kind === 'completion' ? example.prompt + example.completion : example.messages.map(({ content }) => content).join('')]
-}
-
-function checkOptions (length: number, heldOutShare: number): void {
-  if (!Number.isSafeInteger(length) || length < 2) {
-    throw new InvalidOptionError(`rows of ${length} tokens are not possible; use a whole number from 2`)
-  }
-  if (!(heldOutShare >= 0 && heldOutShare < 1)) {
-    throw new InvalidOptionError(`a held-out share of ${heldOutShare} is not possible; use a number from 0 to below 1`)
+  switch (example.kind) {
+    case 'text': return example.parts
+    case 'completion': return [example.prompt, example.completion]
+    case 'conversation': return example.messages.map(({ content }) => content)
+    case 'labelled': return [example.text, example.textPair ?? '']
+    case 'translation': return [example.text, example.target]
   }
 }

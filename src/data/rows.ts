@@ -1,4 +1,4 @@
-import { InvalidDataError } from '../errors.js'
+import { InvalidDataError, InvalidOptionError } from '../errors.js'
 import type { RenderChat } from '../types.js'
 import { turnsOf } from './conversation.js'
 import type { Message } from './messages.js'
@@ -40,13 +40,16 @@ const MIN_TOKENS = 2
  * `length`; only the last is shorter. A prompt with its completion is a row of its own, and so is a conversation; where
  * that is too long, it loses tokens from its beginning, up to the last answer, and only then that answer from its end.
  */
-export class RowMaker {
+export class PackedRows {
   readonly #options: RowOptions
   readonly #rows: EncodedRow[] = []
   #packed: number[] = []
   #truncated = 0
 
+  /** @throws {InvalidOptionError} if the length is not a whole number from 2 */
   constructor (options: RowOptions) {
+    const { length } = options
+    if (!Number.isSafeInteger(length) || length < 2) throw new InvalidOptionError(`rows of ${length} tokens are not possible; use a whole number from 2`)
     this.#options = options
   }
 

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Document } from './document.js'
+import { limitFor, placeOf } from './held-out.js'
 
 /** Texts are told apart in segments of about this many characters, which end with a line. */
 const SEGMENT_CHARACTERS = 2048
@@ -53,13 +53,6 @@ export async function split (documents: Iterable<Document>, share: number): Prom
   }
 }
 
-/** The share, moved just so far that neither side is empty where there are two different contents. */
-function limitFor (segments: readonly Segment[], share: number): number {
-  const places = [...new Set(segments.map(({ place }) => place))].sort((a, b) => a - b)
-  if (share === 0 || places.length < 2) return 0
-  return Math.min(Math.max(share, places[1]), places[places.length - 1])
-}
-
 function joined (segments: readonly Segment[], isOurs: (segment: Segment) => boolean): Example[] {
   const examples: Example[] = []
   let stretch: { readonly document: Document, readonly parts: string[] } | undefined
@@ -91,7 +84,7 @@ function append (parts: string[], text: string): void {
 function * cut (documents: Iterable<Document>): Generator<Segment> {
   for (const document of documents) {
     if (document.kind !== 'text') {
-      yield { document, text: '', place: placeOf(document.kind === 'completion' ? `${document.prompt}\0${document.completion}` : JSON.stringify(document.messages)) }
+      yield { document, text: '', place: placeOf(contentOf(document)) }
       continue
     }
     for (let begin = 0, end = 0; begin < document.text.length; begin = end) {
@@ -99,6 +92,15 @@ function * cut (documents: Iterable<Document>): Generator<Segment> {
       const text = document.text.slice(begin, end)
       yield { document, text, place: placeOf(text) }
     }
+  }
+}
+
+function contentOf (record: Exclude<Document, { readonly kind: 'text' }>): string {
+  switch (record.kind) {
+    case 'completion': return `${record.prompt}\0${record.completion}`
+    case 'conversation': return JSON.stringify(record.messages)
+    case 'labelled': return JSON.stringify([record.text, record.textPair])
+    case 'translation': return `${record.text}\0${record.target}`
   }
 }
 
@@ -115,8 +117,4 @@ function segmentLength (ahead: string): number {
 /** The first half of a character outside Unicode's basic plane, which must not be cut from its second. */
 function isHighSurrogate (unit: number): boolean {
   return unit >= 0xd800 && unit < 0xdc00
-}
-
-function placeOf (content: string): number {
-  return createHash('sha256').update(content).digest().readUInt32BE() / 2 ** 32
 }

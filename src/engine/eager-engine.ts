@@ -6,6 +6,7 @@ import { type Backend, startBackend } from './backend.js'
 import type { Engine, Weights } from './engine.js'
 import { checkMemory, defaultMemory } from './memory-limit.js'
 import { compile } from './onnx/compile.js'
+import { namesWith } from './quantization.js'
 import { specsOf, type Step, type StepRun, type TensorSpec, type TensorsByName } from './step.js'
 
 /** All that WebAssembly can have, in bytes. */
@@ -33,12 +34,12 @@ export class EagerEngine implements Engine {
   /** What runs of steps take by their ids, in bytes. */
   readonly #taken = new Map<string, number>()
 
-  private constructor ({ name, description }: Backend, weights: ReadonlyMap<string, tf.Tensor>, memory: number) {
+  private constructor (backend: Backend, { name, description }: Pick<Engine, 'name' | 'description'>, weights: ReadonlyMap<string, tf.Tensor>, memory: number) {
     this.name = name
     this.description = description
     this.#weights = weights
     const kept = [...weights.values()].reduce((sum, { size }) => sum + 4 * size, 0)
-    this.#memory = name === 'wasm' ? Math.min(memory, Math.max(0, WASM_MEMORY - WASM_WEIGHTS * kept)) : memory
+    this.#memory = backend.name === 'wasm' ? Math.min(memory, Math.max(0, WASM_MEMORY - WASM_WEIGHTS * kept)) : memory
   }
 
   /**
@@ -54,7 +55,7 @@ export class EagerEngine implements Engine {
         const { values, shape } = await readStored(name, stored)
         tensors.set(name, tf.tensor(values, [...shape]))
       }
-      return new EagerEngine(backend, tensors, memory)
+      return new EagerEngine(backend, namesWith(weights, backend), tensors, memory)
     } catch (error) {
       tf.dispose([...tensors.values()])
       throw error

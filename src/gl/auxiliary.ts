@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import * as tf from '@tensorflow/tfjs'
+import { matrixInput } from '../engine/matrix-input.js'
 import { InvalidAdapterError, InvalidOptionError, InvalidTensorError } from '../errors.js'
 import type { AuxiliaryKind, AuxiliarySpec, AuxiliaryTensors, Site } from '../types.js'
 import type { AuxiliaryDefinition } from './auxiliary-definition.js'
@@ -45,14 +46,16 @@ export class Auxiliary {
    * (arXiv 2404.13844, equation 6). The residual is injected as it came, and never formed as a difference, which would
    * lose digits. The tensors belong to the caller.
    *
-   * @param x `[tokens, in]`
-   * @param gradient ∇ĥ `[tokens, out]`
+   * @param x see `SitePair`
+   * @param gradient ∇ĥ `[places, out]`
    */
   gradients (x: tf.Tensor2D, gradient: tf.Tensor2D): Map<string, tf.Tensor> {
     const names = [...this.parameters.keys()]
     const values = this.#values()
-    const grads = tf.tidy(() =>
-      tf.grads((...w) => this.#apply(x, w as tf.Tensor2D[]))(values, tf.mul(gradient, this.scale)))
+    const grads = tf.tidy(() => {
+      const input = matrixInput(this.site, x) // [places, in]
+      return tf.grads((...w) => this.#definition.apply(input, w as tf.Tensor2D[]))(values, tf.mul(gradient, this.scale))
+    })
     return new Map(names.map((name, i) => [name, grads[i]]))
   }
 
@@ -98,14 +101,10 @@ export class Auxiliary {
   #values (): tf.Tensor2D[] {
     return [...this.parameters.values()] as tf.Tensor[] as tf.Tensor2D[]
   }
-
-  #apply (x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
-    return this.#definition.apply(x, parameters)
-  }
 }
 
 /**
- * α·g_w(x), as a pure function: x `[tokens, in]` → `[tokens, out]`.
+ * α·g_w(x), as a pure function: x `[places, in]`, as `matrixInput` gives it → `[places, out]`.
  *
  * @param parameters in the order of their names in `parameterShapes`
  */

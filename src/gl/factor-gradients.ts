@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs'
+import { matrixInput } from '../engine/matrix-input.js'
 import type { AdapterTensors, AuxiliarySpec, FloatTensor, NamedTensors, Site, SiteFactors } from '../types.js'
 
 /** Neighbouring rows of one pass, and the auxiliary that their trainer fits. */
@@ -12,7 +13,7 @@ export interface FittedRows {
 export interface FactorGradients {
   readonly inputs: NamedTensors<Float32Array>
   /**
-   * x `[rows·length, in]` and ∇ĥ `[rows·length, out]` → `A` `[rows, r, in]` and `B`, transposed, `[rows, r, out]`; zero
+   * x and ∇ĥ, see `SitePair` → `A` `[rows, r, in]` and `B`, transposed, `[rows, r, out]`; zero
    * where nothing is wanted. Pure.
    */
   readonly apply: (site: Site, x: tf.Tensor2D, gradient: tf.Tensor2D, tensor: (name: string) => tf.Tensor3D) => Record<'A' | 'B', tf.Tensor3D>
@@ -50,11 +51,12 @@ export function factorGradients (blocks: readonly FittedRows[], sites: readonly 
   }
   return {
     inputs,
-    apply: ({ name, inFeatures, outFeatures }, x, gradient, tensor) => {
-      const xs = tf.reshape<tf.Rank.R3>(x, [rows, -1, inFeatures]) // [rows, length, in]
-      const gradients = tf.reshape<tf.Rank.R3>(gradient, [rows, -1, outFeatures]) // [rows, length, out]
-      const toA = tf.matMul(gradients, tensor(`${name}|B`)) // [rows, length, r]
-      const toB = tf.matMul(xs, tensor(`${name}|A`), false, true) // [rows, length, r]
+    apply: (site, x, gradient, tensor) => {
+      const { name, inFeatures, outFeatures } = site
+      const xs = tf.reshape<tf.Rank.R3>(matrixInput(site, x), [rows, -1, inFeatures]) // [rows, places, in]
+      const gradients = tf.reshape<tf.Rank.R3>(gradient, [rows, -1, outFeatures]) // [rows, places, out]
+      const toA = tf.matMul(gradients, tensor(`${name}|B`)) // [rows, places, r]
+      const toB = tf.matMul(xs, tensor(`${name}|A`), false, true) // [rows, places, r]
       return { A: tf.matMul(toA, xs, true), B: tf.matMul(toB, gradients, true) } // [rows, r, in], [rows, r, out]
     }
   }

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs'
 import { InvalidAdapterError, InvalidTensorError, NonFiniteError, UnknownSiteError } from '../errors.js'
 import { allFinite } from '../tensor/finite.js'
-import type { AdapterTensors, FloatTensor, NamedTensors, SiteData, SitePair, TensorData } from '../types.js'
+import { inputShape, outputShape } from '../places.js'
+import type { AdapterTensors, FloatTensor, NamedTensors, Site, SiteData, SitePair, TensorData } from '../types.js'
 import type { Auxiliary } from './auxiliary.js'
 import type { Optimizer } from './optimizer.js'
 import type { Schedule } from './schedule.js'
@@ -26,6 +27,9 @@ export interface Fit {
   /** Global norm of the gradients before they were clipped. */
   readonly norm: number
 }
+
+/** A row for each token: how many are of one row of the batch does not matter to a fit. */
+const ONCE = { input: 1, target: 1 }
 
 const GATHERED = 'gathered'
 const FITS = 'fits'
@@ -205,30 +209,36 @@ async function globalNorm (tensors: readonly tf.Tensor[]): Promise<number> {
 }
 
 function gradientsOf (auxiliary: Auxiliary, data: SiteData): Map<string, tf.Tensor> {
-  const { site: { name, inFeatures, outFeatures } } = auxiliary
+  const { site } = auxiliary
+  const { name } = site
   if ('factors' in data) {
     for (const [parameter, { values }] of data.factors) checkFinite(`${name}.${parameter}`, values)
     return auxiliary.scaled(data.factors)
   }
-  checkPair(name, data, inFeatures, outFeatures)
+  const rows = checkPair(site, data)
   const { x, gradient } = data
   return new Map(Object.entries(tf.tidy(() => Object.fromEntries(auxiliary.gradients(
-    tf.tensor2d(x.values, [x.values.length / inFeatures, inFeatures]),
-    tf.tensor2d(gradient.values, [gradient.values.length / outFeatures, outFeatures]))))))
+    tf.tensor2d(x.values, inputShape(site, rows, ONCE)),
+    tf.tensor2d(gradient.values, outputShape(site, rows, ONCE)))))))
 }
 
 function checkFinite (name: string, values: Float32Array): void {
   if (!allFinite(values)) throw new NonFiniteError(`${name} holds values that are not finite`)
 }
 
-function checkPair (site: string, { x, gradient }: SitePair, inFeatures: number, outFeatures: number): void {
-  const rows = (tensor: FloatTensor): number => tensor.shape.slice(0, -1).reduce((product, size) => product * size, 1)
-  for (const [name, tensor, features] of [['x', x, inFeatures], ['gradient', gradient, outFeatures]] as const) {
-    if (tensor.shape.length < 2 || tensor.shape.at(-1) !== features || tensor.values.length !== rows(tensor) * features) {
-      throw new InvalidTensorError(`${site}: ${name} is [${tensor.shape.join(', ')}], it must be [tokens, ${features}]`)
+/** @returns rows in which the module stands once, or a convolution rows of images */
+function checkPair (site: Site, { x, gradient }: SitePair): number {
+  const rowsIn = (name: string, { shape, values }: FloatTensor, [places, features]: [number, number]): number => {
+    const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1) / places
+    if (shape.length < 2 || shape.at(-1) !== features || values.length !== rows * places * features) {
+      throw new InvalidTensorError(`${site.name}: ${name} is [${shape.join(', ')}], it must be [places, ${features}]`)
     }
-    checkFinite(`${site}: ${name}`, tensor.values)
+    checkFinite(`${site.name}: ${name}`, values)
+    return rows
   }
-  if (rows(x) === 0) throw new InvalidTensorError(`${site}: there is no token`)
-  if (rows(x) !== rows(gradient)) throw new InvalidTensorError(`${site}: x has ${rows(x)} tokens, its gradient ${rows(gradient)}`)
+  const rows = rowsIn('x', x, inputShape(site, 1, ONCE))
+  const others = rowsIn('gradient', gradient, outputShape(site, 1, ONCE))
+  if (rows === 0) throw new InvalidTensorError(`${site.name}: there is no token`)
+  if (rows !== others || !Number.isInteger(rows)) throw new InvalidTensorError(`${site.name}: x has ${x.shape[0]} places, its gradient ${gradient.shape[0]}; they are not those of the same rows`)
+  return rows
 }

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { InvalidAdapterError } from '../errors.js'
 import { replaceFolder } from '../files.js'
 import { decodeSafetensors, encodeSafetensors, floatTensor } from '../tensor/safetensors.js'
-import type { AdapterTensors, AuxiliarySpec, AuxiliaryTensors, FloatTensor } from '../types.js'
+import type { AdapterTensors, AuxiliarySpec, AuxiliaryTensors, Convolution, FloatTensor, Site, Task } from '../types.js'
 
 /** PEFT's prefix of every key: the PeftModel, and the model that it wraps. */
 const KEY_PREFIX = 'base_model.model.'
@@ -16,6 +16,22 @@ export interface Adapter {
   readonly spec: AuxiliarySpec
   readonly tensors: AdapterTensors
 }
+
+/** What an adapter's folder says of the base model that it is for. */
+export interface AdapterBase {
+  /** For people: where the base model lay. */
+  readonly name: string
+  readonly task: Task
+  readonly sites: readonly Site[]
+  /** Whether it stores the weights of linear modules as `[in, out]` (transformers' Conv1D). */
+  readonly fanInFanOut: boolean
+}
+
+/**
+ * PEFT's class for the adapter. Null is the plain one: there is none for images, and that for classifiers of text loads no
+ * adapter without a head of its own, kept whole.
+ */
+const TASK_TYPES: Readonly<Record<Task, string | null>> = { CAUSAL_LM: 'CAUSAL_LM', SEQ_2_SEQ_LM: 'SEQ_2_SEQ_LM', SEQ_CLS: null, IMAGE_CLS: null }
 
 /** Values of `init_lora_weights` that take the adapter's start out of the base model's weights. */
 const CHANGES_BASE = /^(pissa|olora|corda|loftq)/i
@@ -53,9 +69,9 @@ export async function readAdapter (folder: string): Promise<Adapter> {
     const sites = new Map<string, Map<string, FloatTensor>>()
     for (const key of tensors.keys()) {
       const match = /^(?:base_model\.model\.)?(.+)\.(lora_[AB]\.weight)$/.exec(key)
-      if (match === null) throw new InvalidAdapterError(`${key} is not a LoRA weight`)
+      if (match === null) throw new InvalidAdapterError(`${key} is not a LoRA weight; modules that were trained whole (modules_to_save) are not supported`)
       const [, site, parameter] = match
-      sites.set(site, (sites.get(site) ?? new Map<string, FloatTensor>()).set(parameter, floatTensor(tensors, key)))
+      sites.set(site, (sites.get(site) ?? new Map<string, FloatTensor>()).set(parameter, asMatrix(floatTensor(tensors, key))))
     }
     const alpha = config.lora_alpha * (config.use_rslora === true ? Math.sqrt(config.r) : 1)
     if (metadata['colanet.kind'] === 'linear') {
@@ -74,14 +90,10 @@ export async function readAdapter (folder: string): Promise<Adapter> {
 /**
  * Writes an adapter as PEFT's `save_pretrained` does: PEFT loads it. The folder is replaced whole or not at all.
  *
- * A linear auxiliary W `[out, in]` becomes the product of itself and an identity, a LoRA of full rank, which is exact.
- *
- * @param baseModel for people: where the base model lay
- * @param fanInFanOut whether the base stores these weights as `[in, out]` (transformers' Conv1D)
+ * A linear auxiliary W `[out, in]` becomes the product of itself and an identity, a LoRA of full rank, which is exact. Of a
+ * convolution, A is one `[r, channels, height, width]`, and B one of single pixels, `[out, r, 1, 1]`.
  */
-export async function writeAdapter (
-  folder: string, { spec, tensors }: Adapter, baseModel: string, fanInFanOut: boolean
-): Promise<void> {
+export async function writeAdapter (folder: string, { spec, tensors }: Adapter, base: AdapterBase): Promise<void> {
   const scale = spec.alpha / spec.rank
   const factors = spec.kind === 'linear' ? mapSites(tensors, factorsOf) : tensors
   const ranks = new Map([...factors].map(([site, factor]) => [site, factor.get('lora_A.weight')?.shape[0] ?? spec.rank]))
@@ -90,8 +102,8 @@ export async function writeAdapter (
   const others = [...ranks].filter(([, own]) => own !== rank)
   const config = {
     peft_type: 'LORA',
-    task_type: 'CAUSAL_LM',
-    base_model_name_or_path: baseModel,
+    task_type: TASK_TYPES[base.task],
+    base_model_name_or_path: base.name,
     inference_mode: true,
     r: rank,
     lora_alpha: alpha,
@@ -99,11 +111,12 @@ export async function writeAdapter (
     alpha_pattern: Object.fromEntries(others.map(([site, own]) => [site, scale * own])),
     lora_dropout: 0,
     bias: 'none',
-    fan_in_fan_out: fanInFanOut,
+    fan_in_fan_out: base.fanInFanOut,
     target_modules: [...tensors.keys()]
   }
+  const convolutions = new Map(base.sites.map(({ name, convolution }) => [name, convolution]))
   const flat = new Map([...factors].flatMap(([site, own]) =>
-    [...own].map(([parameter, tensor]) => [`${KEY_PREFIX}${site}.${parameter}`, tensor] as const)))
+    [...own].map(([parameter, tensor]) => [`${KEY_PREFIX}${site}.${parameter}`, asStored(parameter, tensor, convolutions.get(site))] as const)))
   const mark = { 'colanet.kind': spec.kind, 'colanet.rank': String(spec.rank), 'colanet.alpha': String(spec.alpha) }
   await replaceFolder(folder, {
     [CONFIG_FILE]: JSON.stringify(config, null, 2) + '\n',
@@ -121,6 +134,19 @@ async function readConfig (path: string): Promise<z.infer<typeof adapterConfig>>
   const config = adapterConfig.safeParse(json)
   if (!config.success) throw new InvalidAdapterError(`${path}: ${z.prettifyError(config.error)}`)
   return config.data
+}
+
+/** As PEFT stores a factor: of a convolution as one. */
+function asStored (name: string, { shape: [rows, columns], values }: FloatTensor, convolution: Convolution | undefined): FloatTensor {
+  if (convolution === undefined) return { shape: [rows, columns], values }
+  return { shape: name === 'lora_A.weight' ? [rows, convolution.channels, ...convolution.kernel] : [rows, columns, 1, 1], values }
+}
+
+/** The other way: all axes but the first are one. */
+function asMatrix ({ shape, values }: FloatTensor): FloatTensor {
+  if (shape.length <= 2) return { shape, values }
+  const [rows, ...columns] = shape
+  return { shape: [rows, columns.reduce((product, size) => product * size, 1)], values }
 }
 
 function mapSites (tensors: AdapterTensors, change: (own: AuxiliaryTensors) => AuxiliaryTensors): AdapterTensors {

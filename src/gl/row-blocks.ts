@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs'
+import { matrixInput } from '../engine/matrix-input.js'
 import type { AdapterTensors, AuxiliarySpec, FloatTensor, NamedTensors, Site } from '../types.js'
 import { applyAuxiliary, parameterShapes } from './auxiliary.js'
 
-/** Neighbouring tokens of one pass, and the auxiliaries that are theirs alone. */
+/** Neighbouring rows of one pass, and the auxiliaries that are theirs alone. */
 export interface RowBlock {
-  readonly tokens: number
+  readonly rows: number
   /** Null where there are none. */
   readonly own: { readonly spec: AuxiliarySpec, readonly adapter: AdapterTensors } | null
 }
@@ -14,7 +15,7 @@ export interface BlockAuxiliaries {
   /** Names what `apply` does: the same name and the same shapes of inputs mean the same work. */
   readonly key: string
   readonly inputs: NamedTensors<Float32Array>
-  /** α·g(x) of each block's own g, `[tokens, out]`; undefined at a site without auxiliaries. Pure. */
+  /** α·g(x) of each block's own g, `[places, out]`; undefined at a site without auxiliaries. Pure. */
   readonly apply: (site: Site, x: tf.Tensor2D, tensor: (name: string) => tf.Tensor2D) => tf.Tensor2D | undefined
 }
 
@@ -23,14 +24,14 @@ const RANK_STEP = 8
 
 /**
  * Low-rank auxiliaries of many owners cost two products: their factors are stacked to rank R = Σ r_k, and of x·Aᵀ
- * `[tokens, R]` each block keeps the columns of its owner, times α_k. Others take their own rows of x.
+ * `[places, R]` each block keeps the columns of its owner, times α_k. Others take their own rows of x.
  *
- * @param blocks all tokens of the pass, in order, filled up with blocks of nobody
+ * @param blocks all rows of the pass, in order, filled up with blocks of nobody
  * @param sites of all adapters together
  */
 export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[]): BlockAuxiliaries {
   const placed = place(blocks)
-  const tokens = blocks.reduce((sum, block) => sum + block.tokens, 0)
+  const rows = blocks.reduce((sum, block) => sum + block.rows, 0)
   const lowRank = placed.filter(({ spec }) => spec.kind === 'low-rank')
   const others = placed.filter(({ spec }) => spec.kind !== 'low-rank')
   const columns = stackColumns(lowRank)
@@ -38,7 +39,7 @@ export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[
   const { rank } = columns
   const stacked = sites.filter(site => lowRank.some(({ adapter }) => adapter.has(site)))
   if (rank > 0) {
-    inputs.set('scales', scales(lowRank, columns, tokens))
+    inputs.set('scales', scales(lowRank, columns, rows))
     for (const site of stacked) stackSite(inputs, columns, site)
   }
   for (const [k, { adapter }] of others.entries()) {
@@ -47,16 +48,18 @@ export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[
     }
   }
   return {
-    key: JSON.stringify([stacked, others.map(({ begin, tokens, spec: { kind, rank, alpha }, adapter }) => [begin, tokens, kind, alpha / rank, [...adapter.keys()]])]),
+    key: JSON.stringify([stacked, others.map(({ begin, rows, spec: { kind, rank, alpha }, adapter }) => [begin, rows, kind, alpha / rank, [...adapter.keys()]])]),
     inputs,
     apply: (site, x, tensor) => {
       const { name } = site
+      const input = matrixInput(site, x) // [places, in]
       const parts = others.flatMap((block, k) => block.adapter.has(name)
-        ? [ofOneBlock(block, x, [...parameterShapes(block.spec, site).keys()].map(parameter => tensor(`${k}|${name}|${parameter}`)))]
+        ? [ofOneBlock(block, input, rows, [...parameterShapes(block.spec, site).keys()].map(parameter => tensor(`${k}|${name}|${parameter}`)))]
         : [])
       if (stacked.includes(name)) {
-        const inner = tf.mul<tf.Tensor2D>(tf.matMul(x, tensor(`${name}|A`), false, true), tensor('scales')) // [tokens, R]
-        parts.unshift(tf.matMul(inner, tensor(`${name}|B`), false, true)) // [tokens, out]
+        const inner = tf.reshape(tf.matMul(input, tensor(`${name}|A`), false, true), [rows, -1, rank]) // [rows, places, R]
+        const own = tf.reshape<tf.Rank.R2>(tf.mul(inner, tf.expandDims(tensor('scales'), 1)), [-1, rank]) // [places, R]
+        parts.unshift(tf.matMul(own, tensor(`${name}|B`), false, true)) // [places, out]
       }
       return parts.length === 0 ? undefined : parts.reduce((sum, part) => tf.add(sum, part))
     }
@@ -64,18 +67,18 @@ export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[
 }
 
 interface Placed {
-  /** The first of its tokens. */
+  /** The first of its rows. */
   readonly begin: number
-  readonly tokens: number
+  readonly rows: number
   readonly spec: AuxiliarySpec
   readonly adapter: AdapterTensors
 }
 
 function place (blocks: readonly RowBlock[]): Placed[] {
   let begin = 0
-  return blocks.flatMap(({ tokens, own }) => {
-    const placed = own === null ? [] : [{ begin, tokens, ...own }]
-    begin += tokens
+  return blocks.flatMap(({ rows, own }) => {
+    const placed = own === null ? [] : [{ begin, rows, ...own }]
+    begin += rows
     return placed
   })
 }
@@ -99,14 +102,14 @@ function stackColumns (blocks: readonly Placed[]): Columns {
   return { rank: Math.ceil(used / RANK_STEP) * RANK_STEP, owners }
 }
 
-/** α_k where a token's owner has its columns, 0 elsewhere; `[tokens, R]`. */
-function scales (blocks: readonly Placed[], { owners, rank }: Columns, tokens: number): FloatTensor {
-  const values = new Float32Array(tokens * rank)
-  for (const { begin, tokens: count, spec, adapter } of blocks) {
+/** α_k where a row's owner has its columns, 0 elsewhere; `[rows, R]`. */
+function scales (blocks: readonly Placed[], { owners, rank }: Columns, rows: number): FloatTensor {
+  const values = new Float32Array(rows * rank)
+  for (const { begin, rows: count, spec, adapter } of blocks) {
     const { first, rank: own } = owners.get(adapter) ?? { first: 0, rank: 0 }
-    for (let t = begin; t < begin + count; t++) values.fill(spec.alpha / spec.rank, t * rank + first, t * rank + first + own)
+    for (let row = begin; row < begin + count; row++) values.fill(spec.alpha / spec.rank, row * rank + first, row * rank + first + own)
   }
-  return { shape: [tokens, rank], values }
+  return { shape: [rows, rank], values }
 }
 
 /** A `[R, in]` and B `[out, R]` of one site; zero where nobody has a column. */
@@ -131,8 +134,8 @@ function factorsOf (adapter: AdapterTensors, site: string): { a: FloatTensor | u
 }
 
 /** Of its own rows of x; 0 elsewhere. */
-function ofOneBlock ({ begin, tokens, spec }: Placed, x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
-  const all = x.shape[0]
-  const own = tf.slice(x, [begin, 0], [tokens, x.shape[1]])
-  return tf.pad(applyAuxiliary(spec, own, parameters), [[begin, all - begin - tokens], [0, 0]])
+function ofOneBlock ({ begin, rows, spec }: Placed, x: tf.Tensor2D, allRows: number, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
+  const places = x.shape[0] / allRows // in a row
+  const own = tf.slice(x, [begin * places, 0], [rows * places, x.shape[1]])
+  return tf.pad(applyAuxiliary(spec, own, parameters), [[begin * places, (allRows - begin - rows) * places], [0, 0]])
 }

@@ -3,12 +3,15 @@ import { basename, join, resolve } from 'node:path'
 import type { Engine, Weights } from '../engine/engine.js'
 import { InvalidModelError } from '../errors.js'
 import type { Batch, FloatTensor } from '../types.js'
-import { Decoder, type DecoderInit } from './decoder.js'
+import { CausalDecoder } from './causal-decoder.js'
+import type { Decoder } from './decoder.js'
 import { mergedWeights, type WeightChange } from './merge.js'
-import type { Network, NetworkInfo } from './network.js'
+import type { CausalNetwork, Network, NetworkInfo, Seq2SeqNetwork } from './network.js'
 import { networkOf } from './networks/registry.js'
 import { type PassOptions, type PassResult, runPass } from './pass.js'
-import { findWeights, hashWeights, type ModelDtype } from './weights.js'
+import type { RunningNetwork } from './running-network.js'
+import { Seq2SeqDecoder } from './seq2seq-decoder.js'
+import { findWeights, hashWeights, quantizeLinear, type WeightForm } from './weights.js'
 
 const CONFIG_FILE = 'config.json'
 
@@ -40,11 +43,11 @@ export class BaseModel {
   /**
    * @param folder with `config.json` and safetensors
    * @param openEngine makes the engine that holds the weights, which belongs to the model
-   * @param dtype what matrices are rounded to; a model of other numbers has another id
+   * @param form what the weights are kept as; a model of other numbers has another id
    * @throws {InvalidModelError} if it does not hold a model that we know; what `openEngine` throws
    */
-  static async load (folder: string, openEngine: (weights: Weights) => Promise<Engine>, dtype: ModelDtype = 'f32'): Promise<BaseModel> {
-    const { info, network, weights } = await readModel(folder, dtype)
+  static async load (folder: string, openEngine: (weights: Weights) => Promise<Engine>, form: WeightForm = {}): Promise<BaseModel> {
+    const { info, network, weights } = await readModel(folder, form)
     return new BaseModel(info, network, await openEngine(weights))
   }
 
@@ -58,9 +61,17 @@ export class BaseModel {
     this.#merged = await mergedWeights(this.engine, this.#network, changes)
   }
 
-  /** Continues a text, merged as it is now. */
-  decoder (beside?: DecoderInit['beside']): Decoder {
-    return new Decoder({ engine: this.engine, network: this.#network, merged: this.#merged, ...(beside && { beside }) })
+  /**
+   * Continues a text, or makes another of it, merged as it is now.
+   *
+   * @throws {InvalidModelError} if it is no model that does
+   */
+  decoder (beside?: RunningNetwork['beside']): Decoder {
+    const network = this.#network
+    const running = { engine: this.engine, merged: this.#merged, ...(beside && { beside }) }
+    if (isCausal(network)) return new CausalDecoder({ ...running, network })
+    if (isSeq2Seq(network)) return new Seq2SeqDecoder({ ...running, network })
+    throw new InvalidModelError(`${this.info.name} makes no texts: its task is ${this.info.task}`)
   }
 
   async dispose (): Promise<void> {
@@ -73,13 +84,22 @@ export class BaseModel {
  *
  * @throws {InvalidModelError} if it does not hold a model that we know
  */
-export async function describeModel (folder: string, dtype: ModelDtype = 'f32'): Promise<ModelInfo> {
-  return (await readModel(folder, dtype)).info
+export async function describeModel (folder: string, form: WeightForm = {}): Promise<ModelInfo> {
+  return (await readModel(folder, form)).info
 }
 
-async function readModel (folder: string, dtype: ModelDtype): Promise<{ info: ModelInfo, network: Network, weights: Weights }> {
+function isCausal (network: Network): network is CausalNetwork {
+  return network.info.task === 'CAUSAL_LM'
+}
+
+function isSeq2Seq (network: Network): network is Seq2SeqNetwork {
+  return network.info.task === 'SEQ_2_SEQ_LM'
+}
+
+async function readModel (folder: string, { dtype, baseQuantize }: WeightForm): Promise<{ info: ModelInfo, network: Network, weights: Weights }> {
   const { network, config } = networkOf(await readConfig(folder), join(folder, CONFIG_FILE))
-  const weights = await findWeights(folder, network, dtype)
+  const found = await findWeights(folder, network, dtype)
+  const weights = baseQuantize === undefined ? found : await quantizeLinear(found, network, baseQuantize)
   const id = await hashWeights(weights, config)
   return { info: { ...network.info, id, name: basename(resolve(folder)) }, network, weights }
 }

@@ -11,6 +11,10 @@ export interface GenerateOptions {
   readonly temperature?: number
   /** One is drawn of the likeliest that together have this probability. @default 1: of all */
   readonly topP?: number
+  /** The one that comes after a single token, whatever the scores say. @default what they say */
+  readonly firstToken?: number
+  /** The last of `maxNewTokens`, whatever the scores say. @default what they say */
+  readonly lastToken?: number
   /** No sequence of so many tokens comes twice. @default 0: any may */
   readonly noRepeatNgramSize?: number
   /** What is drawn. @default 0 */
@@ -19,25 +23,25 @@ export interface GenerateOptions {
 }
 
 /**
- * Continues a text, as transformers' `generate` does: greedily, or by drawing from the likeliest (nucleus sampling, arXiv
- * 1904.09751). Ends with an end token, which is given too, or where the network's positions end.
+ * Continues a text or answers it, as transformers' `generate` does: greedily, or by drawing from the likeliest (nucleus
+ * sampling, arXiv 1904.09751). Ends with an end token, which is given too, or where the network's positions end.
  *
  * @param decoder that has taken nothing yet
  * @throws {InvalidOptionError} if an option makes no sense
  * @throws {InvalidBatchError} if the prompt is empty, or longer than the network
  */
-export async function * generate (decoder: Pick<Decoder, 'begin' | 'next' | 'length' | 'positions'>, prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
+export async function * generate (decoder: Decoder, prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
   checkOptions(options)
   const { maxNewTokens, endTokens = [], noRepeatNgramSize = 0, seed = 0, signal } = options
-  const ids = [...prompt]
   let scores = await decoder.begin(prompt)
+  const ids = [...decoder.ids]
   for (let count = 1; count <= maxNewTokens; count++) {
     signal?.throwIfAborted()
     for (const id of repeated(ids, noRepeatNgramSize)) scores[id] = -Infinity
-    const id = choose(scores, options, () => uniform(seed, count))
+    const id = forced(ids.length, count, options) ?? choose(scores, options, () => uniform(seed, count))
     ids.push(id)
     yield id
-    if (count === maxNewTokens || endTokens.includes(id) || decoder.length === decoder.positions) return
+    if (count === maxNewTokens || endTokens.includes(id) || decoder.ids.length === decoder.positions) return
     scores = await decoder.next(id)
   }
 }
@@ -47,6 +51,12 @@ function checkOptions ({ maxNewTokens, temperature = 0, topP = 1, noRepeatNgramS
   if (!(temperature >= 0 && temperature < Infinity)) throw new InvalidOptionError(`temperature ${temperature} is not possible; use a number from 0`)
   if (!(topP > 0 && topP <= 1)) throw new InvalidOptionError(`top-p ${topP} is not possible; use a number above 0, at most 1`)
   if (!Number.isSafeInteger(noRepeatNgramSize) || noRepeatNgramSize < 0) throw new InvalidOptionError(`sequences of ${noRepeatNgramSize} tokens are not possible; use a whole number from 0`)
+}
+
+/** @param before tokens that are there */
+function forced (before: number, count: number, { maxNewTokens, firstToken, lastToken }: GenerateOptions): number | undefined {
+  if (count === maxNewTokens && lastToken !== undefined) return lastToken
+  return before === 1 ? firstToken : undefined
 }
 
 /** Tokens that would end a sequence of `size` that was there already. */

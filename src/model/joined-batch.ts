@@ -1,28 +1,23 @@
 import { InvalidBatchError } from '../errors.js'
-import type { Batch, FloatTensor } from '../types.js'
-import { shiftLabels } from './loss.js'
+import { type Lengths, lengthsOf } from '../places.js'
+import type { Batch, FloatTensor, NamedTensors, TensorData, TensorValues } from '../types.js'
+import type { Network } from './network.js'
+import { definitionOf } from './tasks/tasks.js'
+import type { Field } from './tasks/task.js'
 
 /** Rows of a pass: all, or some where all are too many for the memory. */
 export interface PassShape {
   readonly firstRow: number
   readonly rows: number
-  /** Tokens in a row. */
-  readonly length: number
 }
 
-/** Rows as the inputs of a pass. */
+/** Rows as the inputs of a pass, `[rows, …]` each. */
 export interface PassInputs extends PassShape {
-  readonly inputIds: Int32Array
-  readonly attentionMask: Float32Array
-  /** Added to the scores of what fills a row up: -∞, so that not even a token that sees nothing sees that; else 0. `[rows·length]` */
-  readonly fillBias: Float32Array
-  /** What each position shall predict. `[rows·length]` */
-  readonly targetIds: Int32Array
-  /** How much it counts in its batch's loss. `[rows·length]` */
-  readonly targetWeights: Float32Array
+  readonly lengths: Lengths
+  readonly tensors: NamedTensors
 }
 
-/** Several batches as the inputs of one pass: rows below each other, filled up to a length and a number of rows. */
+/** Several batches as the inputs of one pass: rows below each other, filled up to lengths and a number of rows. */
 export interface JoinedBatch extends PassInputs {
   readonly parts: readonly JoinedPart[]
 }
@@ -31,8 +26,8 @@ interface JoinedPart {
   readonly batch: Batch
   /** Its first row. */
   readonly row: number
-  /** Positions that count. */
-  readonly tokens: number
+  /** Predictions that count. */
+  readonly counted: number
 }
 
 /** Shapes are rounded up to multiples of these, so that few differ: a step is compiled for each. */
@@ -43,73 +38,80 @@ const ROWS_STEP = 4
 const FEW_ROWS = 8
 
 /** @throws {InvalidBatchError} if no label of a batch counts */
-export function joinBatches (batches: readonly Batch[], positions: number): JoinedBatch {
-  const longest = Math.max(...batches.map(({ length }) => length))
-  const length = Math.min(positions, roundUp(longest, LENGTH_STEP))
+export function joinBatches (batches: readonly Batch[], network: Network): JoinedBatch {
+  const { info } = network
+  const definition = definitionOf(info.task)
+  const all = batches.map(lengthsOf)
+  const rounded = (axis: keyof Lengths): number => {
+    const longest = Math.max(...all.map(lengths => lengths[axis]))
+    return longest === 1 ? 1 : Math.min(info.positions, roundUp(longest, LENGTH_STEP))
+  }
+  const lengths = { input: rounded('input'), target: rounded('target') }
   const counted = batches.reduce((sum, { rows }) => sum + rows, 0)
   const rows = counted <= FEW_ROWS ? counted : roundUp(counted, ROWS_STEP)
-  const joined = {
-    firstRow: 0,
-    rows,
-    length,
-    inputIds: new Int32Array(rows * length),
-    attentionMask: new Float32Array(rows * length),
-    fillBias: new Float32Array(rows * length),
-    targetIds: new Int32Array(rows * length),
-    targetWeights: new Float32Array(rows * length)
-  }
+  const fields = batches.map(batch => definition.fields(batch, network))
   let row = 0
   const parts = batches.map(batch => {
-    const part = { batch, row, tokens: place(batch, row, joined) }
+    const part = { batch, row, counted: definition.targets(batch, info).counted }
+    if (part.counted === 0) throw new InvalidBatchError('no label counts: every label is -100, or rows have a single token')
     row += batch.rows
     return part
   })
-  return { ...joined, parts }
+  const tensors = new Map([...fields[0].keys()].map(name => [name, joined(fields.map(own => own.get(name)), parts, rows, lengths)]))
+  return { firstRow: 0, rows, tensors, lengths, parts }
 }
 
 /** Some of the rows, from one of them. */
-export function someRows ({ firstRow, length, ...joined }: PassInputs, from: number, rows: number): PassInputs {
-  const cut = <V extends Int32Array | Float32Array>(values: V): V => values.subarray(from * length, (from + rows) * length) as V
+export function someRows ({ firstRow, lengths, tensors }: PassInputs, from: number, rows: number): PassInputs {
   return {
     firstRow: firstRow + from,
     rows,
-    length,
-    inputIds: cut(joined.inputIds),
-    attentionMask: cut(joined.attentionMask),
-    fillBias: cut(joined.fillBias),
-    targetIds: cut(joined.targetIds),
-    targetWeights: cut(joined.targetWeights)
+    lengths,
+    tensors: new Map([...tensors].map(([name, { shape: [all, ...rest], values }]) => {
+      const size = values.length / all
+      return [name, { shape: [rows, ...rest], values: values.subarray(from * size, (from + rows) * size) }]
+    }))
   }
 }
 
-/** @returns positions that count */
-function place (batch: Batch, firstRow: number, joined: PassInputs): number {
-  const { ids, weights, tokens } = shiftLabels(batch)
-  if (tokens === 0) throw new InvalidBatchError('no label counts: every label is -100, or rows have a single token')
-  for (let row = 0; row < batch.rows; row++) {
-    const [from, to] = [row * batch.length, (firstRow + row) * joined.length]
-    const own = (values: Int32Array | Float32Array): Int32Array | Float32Array => values.subarray(from, from + batch.length)
-    joined.inputIds.set(own(batch.inputIds), to)
-    joined.attentionMask.set(own(batch.attentionMask), to)
-    joined.targetIds.set(own(ids), to)
-    joined.targetWeights.set(own(weights), to)
-    joined.fillBias.fill(-Infinity, to + batch.length, to + joined.length)
+/** One field of all batches, as one tensor. */
+function joined (fields: ReadonlyArray<Field | undefined>, parts: readonly JoinedPart[], rows: number, lengths: Lengths): TensorData {
+  const [first] = fields
+  const { axes = [], fill = 0, values: { constructor: Values } = new Float32Array() } = first ?? {}
+  const rest = typeof axes === 'string' ? [lengths[axes]] : axes
+  const size = rest.reduce((product, own) => product * own, 1)
+  const values = new (Values as new (length: number) => TensorValues)(rows * size)
+  if (fill !== 0) values.fill(fill)
+  for (const [i, field] of fields.entries()) {
+    const { batch, row } = parts[i]
+    const own = (field?.values.length ?? 0) / batch.rows
+    for (let r = 0; r < batch.rows; r++) values.set(field?.values.subarray(r * own, (r + 1) * own) ?? [], (row + r) * size)
   }
-  return tokens
+  if (fill !== 0) values.fill(0, rowsIn(parts) * size) // a row of nobody sees something
+  return { shape: [rows, ...rest], values }
 }
 
-/** What of a pass's tensor `[rows·length, features]` is one batch's, without what filled it up. */
-export function rowsOf ({ shape, values }: FloatTensor, length: number, firstRow: number, batch: Batch): FloatTensor {
+function rowsIn (parts: readonly JoinedPart[]): number {
+  return parts.reduce((sum, { batch }) => sum + batch.rows, 0)
+}
+
+/**
+ * What of a pass's tensor `[rows·length, features]` is one batch's, without what filled it up.
+ *
+ * @param length places in a row of the pass
+ * @param own places in a row of the batch
+ */
+export function rowsOf ({ shape, values }: FloatTensor, length: number, firstRow: number, rows: number, own: number): FloatTensor {
   const features = shape[1]
-  const own = { shape: [batch.rows * batch.length, features] }
+  const ofBatch = { shape: [rows * own, features] }
   const begin = firstRow * length * features
-  if (length === batch.length) return { ...own, values: values.subarray(begin, begin + batch.rows * length * features) }
-  const cut = new Float32Array(batch.rows * batch.length * features)
-  for (let row = 0; row < batch.rows; row++) {
+  if (length === own) return { ...ofBatch, values: values.subarray(begin, begin + rows * length * features) }
+  const cut = new Float32Array(rows * own * features)
+  for (let row = 0; row < rows; row++) {
     const from = begin + row * length * features
-    cut.set(values.subarray(from, from + batch.length * features), row * batch.length * features)
+    cut.set(values.subarray(from, from + own * features), row * own * features)
   }
-  return { ...own, values: cut }
+  return { ...ofBatch, values: cut }
 }
 
 function roundUp (value: number, step: number): number {

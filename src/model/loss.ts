@@ -1,34 +1,8 @@
 import * as tf from '@tensorflow/tfjs'
-import type { Batch } from '../types.js'
 import { withGradient } from './layers/with-gradient.js'
 
 /** Labels with this value do not count, as in PyTorch and transformers. */
 export const IGNORED_LABEL = -100
-
-/** What each position shall predict, and how much it counts in the loss. Both `[rows·length]`. */
-export interface Targets {
-  readonly ids: Int32Array
-  /** 1 / counted positions, or 0 where the label is ignored. */
-  readonly weights: Float32Array
-  /** Positions that count. */
-  readonly tokens: number
-}
-
-/** Position t predicts the label of t + 1: the shift of transformers' causal language models. */
-export function shiftLabels ({ rows, length, labels }: Batch): Targets {
-  const ids = new Int32Array(labels.length)
-  const counted: number[] = []
-  for (let row = 0; row < rows; row++) {
-    for (let t = row * length; t < (row + 1) * length - 1; t++) {
-      if (labels[t + 1] === IGNORED_LABEL) continue
-      ids[t] = labels[t + 1]
-      counted.push(t)
-    }
-  }
-  const weights = new Float32Array(labels.length)
-  for (const t of counted) weights[t] = 1 / counted.length
-  return { ids, weights, tokens: counted.length }
-}
 
 /**
  * weight_t · −log softmax(logits_t)[id_t] of each token. Its gradient is (softmax − onehot)·weight. The wanted logits are
@@ -58,6 +32,18 @@ export function crossEntropy (logits: tf.Tensor2D, ids: tf.Tensor1D, weights: tf
       }
     }
   })
+}
+
+/**
+ * weight · (value − target)² of each row (PyTorch's MSELoss, where weight is 1/rows).
+ *
+ * @param values `[rows, 1]`
+ * @param targets `[rows]`
+ * @param weights `[rows]`
+ * @returns `[rows]`
+ */
+export function squaredError (values: tf.Tensor2D, targets: tf.Tensor1D, weights: tf.Tensor1D): tf.Tensor1D {
+  return tf.mul(tf.square(tf.sub(tf.reshape<tf.Rank.R1>(values, [-1]), targets)), weights)
 }
 
 /** The elements at places of the matrix laid out as one row. */

@@ -3,6 +3,7 @@ import type { Engine } from '../engine/engine.js'
 import type { Step } from '../engine/step.js'
 import type { FloatTensor, NamedTensors } from '../types.js'
 import type { Network } from './network.js'
+import { siteMatrix } from './parameters.js'
 
 /** ΔW `[out, in]` of a site's module before it is scaled: as a matrix, or as the product B·A of its factors. */
 export type WeightChange =
@@ -28,12 +29,11 @@ export async function mergedWeights (engine: Engine, network: Network, changes: 
 
 function mergeStep (network: Network, changes: ReadonlyMap<string, WeightChange>): Step {
   return tensor => Object.fromEntries([...changes].map(([site, change]) => {
-    const { name, layout } = network.siteWeight(site)
-    const transposed = layout === 'in-out'
+    const transposed = network.siteWeight(site).layout === 'in-out'
     const delta = 'weight' in change
       ? (transposed ? tf.transpose(tensor(`weight.${site}`)) : tensor(`weight.${site}`))
       : productOf(tensor(`a.${site}`), tensor(`b.${site}`), transposed)
-    return [`merged.${site}`, tf.add(tensor(name), tf.mul(delta, change.scale))]
+    return [`merged.${site}`, tf.add(siteMatrix(network, site, tensor), tf.mul(delta, change.scale))]
   }))
 }
 

@@ -3,13 +3,17 @@ import * as huggingFace from '@huggingface/tokenizers'
 /** What we use of the package. Its own types import without file extensions, which `nodenext` does not resolve. */
 export interface HuggingFaceTokenizer {
   encode (text: string, options: { add_special_tokens: boolean }): { ids: number[] }
+  /** Tokens of a text, without special ones around it. */
+  encode_text (text: string): string[]
+  /** Puts special tokens around the tokens of a text, or two. */
+  readonly post_processor: ((tokens: string[], pair: string[] | null, addSpecialTokens: boolean) => { tokens: string[], token_type_ids?: number[] }) | null
   decode (ids: readonly number[], options: { skip_special_tokens: boolean, clean_up_tokenization_spaces: boolean }): string
   token_to_id (token: string): number | undefined
   id_to_token (id: number): string | undefined
   readonly normalizer: Part | null
   readonly pre_tokenizer: Part | null
   readonly decoder: Part | null
-  readonly model: object
+  readonly model: { readonly unk_token_id?: number }
   readonly added_tokens: AddedToken[]
   readonly splitter_unnormalized: Splitter
   readonly splitter_normalized: Splitter
@@ -61,6 +65,7 @@ export interface TokenizerConfig {
   readonly normalizer: PartConfig | null
   readonly pre_tokenizer: PartConfig | null
   readonly decoder: PartConfig | null
+  readonly post_processor?: PartConfig | null
   readonly model: { readonly type?: string }
 }
 

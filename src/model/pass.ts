@@ -1,19 +1,21 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Engine } from '../engine/engine.js'
 import type { Step, StepRun, TensorsByName } from '../engine/step.js'
-import { InvalidBatchError, MemoryLimitError, NonFiniteError, UnknownSiteError } from '../errors.js'
+import { MemoryLimitError, NonFiniteError, UnknownSiteError } from '../errors.js'
+import { inputShape, type Lengths, lengthsOf, outputShape } from '../places.js'
 import type { Batch, FloatTensor, NamedTensors, Site, SitePair, TensorData } from '../types.js'
 import { type Beside, besideName, besideTap } from './beside.js'
 import { joinBatches, type PassInputs, type PassShape, rowsOf, someRows } from './joined-batch.js'
-import { crossEntropy, IGNORED_LABEL } from './loss.js'
-import type { Network, NetworkInfo, Tap, Tokens } from './network.js'
+import { crossEntropy, squaredError } from './loss.js'
+import type { Network, NetworkInfo, Tap } from './network.js'
 import { mergedName, parametersOf } from './parameters.js'
+import { checkBatch, definitionOf } from './tasks/tasks.js'
 
 /** What is made of x and ∇ĥ of each row where they are. */
 interface Reduction {
   /** What it works on, by names of its own. */
   readonly inputs: NamedTensors
-  /** x `[rows·length, in]` and ∇ĥ `[rows·length, out]` → tensors `[rows, …]` by names of its own. Pure; the same shapes of inputs mean the same work. */
+  /** x and ∇ĥ, see `SitePair` → tensors `[rows, …]` by names of its own. Pure; the same shapes of inputs mean the same work. */
   readonly apply: (site: Site, x: tf.Tensor2D, gradient: tf.Tensor2D, tensor: TensorsByName) => Readonly<Record<string, tf.Tensor>>
 }
 
@@ -33,15 +35,15 @@ export interface PassOptions {
 }
 
 export interface PassResult {
-  /** Mean cross-entropy over the positions that count, in nats. */
+  /** Mean over the predictions that count: their cross-entropy, in nats, or where the model gives a number its squared error. */
   readonly loss: number
-  /** Positions that count. */
+  /** Predictions that count: one for each token, or row. */
   readonly tokens: number
   /** x_m and ∇ĥ_m of every site, by name, where they are wanted. */
   readonly pairs: ReadonlyMap<string, SitePair>
   /** What was made of them, `[rows, …]`, by the site's name and then its own. */
   readonly reduced: ReadonlyMap<string, ReadonlyMap<string, FloatTensor>>
-  /** `[rows, length, vocabulary]` */
+  /** `[rows, length, vocabulary]`, `[rows, target, vocabulary]` or `[rows, labels]` */
   readonly logits?: FloatTensor
 }
 
@@ -55,21 +57,36 @@ export interface PassResult {
  * @throws {NonFiniteError} if a loss is NaN or infinite
  */
 export async function runPass (engine: Engine, network: Network, batches: readonly Batch[], options: PassOptions): Promise<PassResult[]> {
-  for (const batch of batches) checkBatch(batch, network.info)
-  const joined = joinBatches(batches, network.info.positions)
+  const { info } = network
+  for (const batch of batches) checkBatch(batch, info)
+  const joined = joinBatches(batches, network)
   const { sites, pairs = true, logits = false } = options
-  const { length } = joined
+  const output = outputOf(info)
   const results = await runRows(engine, network, joined, options)
   const losses = tensorNamed(results, 'losses').values // [rows]
-  return joined.parts.map(({ batch, row, tokens }) => {
+  return joined.parts.map(({ batch, row, counted }) => {
     const loss = losses.subarray(row, row + batch.rows).reduce((sum, own) => sum + own, 0)
     if (!Number.isFinite(loss)) throw new NonFiniteError(`the loss is ${loss}; the weights or the adapter hold values too large for float32`)
-    const cut = (name: string): FloatTensor => rowsOf(tensorNamed(results, name), length, row, batch)
-    const whole = new Map(pairs ? sites.map(({ name }) => [name, { x: cut(`x.${name}`), gradient: cut(`grad.${name}`) }]) : [])
+    const lengths = lengthsOf(batch)
+    const cut = (name: string, site: Site, shapeOf: typeof inputShape): FloatTensor => {
+      const places = (those: Lengths): number => shapeOf(site, 1, those)[0]
+      return rowsOf(tensorNamed(results, name), places(joined.lengths), row, batch.rows, places(lengths))
+    }
+    const whole = new Map(pairs ? sites.map(site => [site.name, { x: cut(`x.${site.name}`, site, inputShape), gradient: cut(`grad.${site.name}`, site, outputShape) }]) : [])
     const reduced = new Map(sites.map(({ name }) => [name, reducedRows(results, name, row, batch.rows)]))
-    const shape = [batch.rows, batch.length, network.info.vocabSize]
-    return { loss, tokens, pairs: whole, reduced, ...(logits ? { logits: { shape, values: cut('logits').values } } : {}) }
+    return { loss, tokens: counted, pairs: whole, reduced, ...(logits ? { logits: logitsOf(cut('logits', output, outputShape), batch, output) } : {}) }
   })
+}
+
+/** As transformers gives them: by row and token, or by row. */
+function logitsOf ({ values }: FloatTensor, { rows }: Batch, { places, outFeatures }: Site): FloatTensor {
+  return { shape: typeof places === 'number' ? [rows, outFeatures] : [rows, values.length / rows / outFeatures, outFeatures], values }
+}
+
+function outputOf ({ sites, output }: NetworkInfo): Site {
+  const site = sites.find(({ name }) => name === output)
+  if (site === undefined) throw new UnknownSiteError(`the output layer ${output} is not in the list of sites`)
+  return site
 }
 
 /** All rows at once; where they take more memory than the engine may take, one half after the other. */
@@ -110,16 +127,11 @@ function stepRun (network: Network, inputs: PassInputs, options: PassOptions): S
   const { sites, pairs = true, merged = new Map<string, FloatTensor>(), logits = false } = options
   const beside = options.beside?.(inputs)
   const reduction = options.reduce?.(inputs)
-  const { rows, length } = inputs
   return {
     key: JSON.stringify([sites.map(({ name }) => name), pairs, logits, [...merged.keys()], beside?.key, reduction !== undefined]),
-    step: passStep(network, { sites, pairs, logits, merged: new Set(merged.keys()), ...(beside && { beside }), ...(reduction && { reduction }) }),
+    step: passStep(network, inputs, { sites, pairs, logits, merged: new Set(merged.keys()), ...(beside && { beside }), ...(reduction && { reduction }) }),
     inputs: new Map<string, TensorData>([
-      ['input_ids', { shape: [rows, length], values: inputs.inputIds }],
-      ['attention_mask', { shape: [rows, length], values: inputs.attentionMask }],
-      ['fill_bias', { shape: [rows, length], values: inputs.fillBias }],
-      ['target_ids', { shape: [rows * length], values: inputs.targetIds }],
-      ['target_weights', { shape: [rows * length], values: inputs.targetWeights }],
+      ...inputs.tensors,
       ...prefixed(mergedName(''), merged),
       ...prefixed(besideName(''), beside?.inputs ?? new Map<string, TensorData>()),
       ...prefixed('reduce.', reduction?.inputs ?? new Map<string, TensorData>())
@@ -140,28 +152,26 @@ interface StepOptions {
  * The pass as a function of tensors. A zero probe is added to the output of each site; the gradient of the loss with
  * respect to the probe is ∇ĥ_m, and no gradient of a weight is ever computed.
  */
-function passStep (network: Network, { sites, pairs, logits: wantsLogits, merged, beside, reduction }: StepOptions): Step {
+function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' | 'lengths'>, { sites, pairs, logits: wantsLogits, merged, beside, reduction }: StepOptions): Step {
+  const definition = definitionOf(network.info.task)
   return tensor => {
-    const inputIds = tensor<tf.Tensor2D>('input_ids')
-    const tokens: Tokens = { inputIds, attentionMask: tensor('attention_mask'), fillBias: tensor('fill_bias') }
     const parameters = parametersOf(network, tensor, merged)
-    const [rows, length] = inputIds.shape
     const outputs: Record<string, tf.Tensor> = {}
     const inputsOf = new Map<string, tf.Tensor2D>() // x of each site
     const besides = besideTap(beside, tensor)
     const lossOf = (...probes: tf.Tensor[]): tf.Scalar => {
       const probeOf = new Map(sites.map(({ name }, i) => [name, probes[i] as tf.Tensor2D]))
       const tap: Tap = (site, x, output) => {
-        const adapted = besides(site, x, output) // [tokens, out]
+        const adapted = besides(site, x, output) // [places, out]
         const probe = probeOf.get(site.name)
         if (probe === undefined) return adapted
         inputsOf.set(site.name, tf.keep(tf.clone(x)))
         return tf.add<tf.Tensor2D>(adapted, probe)
       }
-      const logits = tf.reshape<tf.Rank.R2>(network.logits(parameters, tokens, tap), [-1, network.info.vocabSize]) // [tokens, vocabulary]
+      const logits = definition.logits(network, parameters, tensor, tap) // [predictions, classes]
       if (wantsLogits) outputs.logits = tf.keep(tf.clone(logits))
-      const losses = crossEntropy(logits, tensor('target_ids'), tensor('target_weights')) // [tokens]
-      outputs.losses = tf.keep(tf.sum(tf.reshape(losses, [rows, length]), -1)) // [rows]
+      const losses = lossesOf(logits, tensor) // [predictions]
+      outputs.losses = tf.keep(tf.sum(tf.reshape(losses, [rows, -1]), -1)) // [rows]
       return tf.sum(losses)
     }
     try {
@@ -169,7 +179,7 @@ function passStep (network: Network, { sites, pairs, logits: wantsLogits, merged
         lossOf()
         return outputs
       }
-      const { grads } = tf.valueAndGrads(lossOf)(sites.map(({ outFeatures }) => tf.zeros([rows * length, outFeatures])))
+      const { grads } = tf.valueAndGrads(lossOf)(sites.map(site => tf.zeros(outputShape(site, rows, lengths))))
       for (const [i, site] of sites.entries()) {
         const { name } = site
         const x = inputsOf.get(name)
@@ -187,6 +197,12 @@ function passStep (network: Network, { sites, pairs, logits: wantsLogits, merged
   }
 }
 
+/** Of each prediction; their sum is the loss. Targets are integers where it is to choose, floats where it is to come near. */
+function lossesOf (logits: tf.Tensor2D, tensor: TensorsByName): tf.Tensor1D {
+  const [targets, weights] = [tensor('targets'), tensor('target_weights')].map(own => tf.reshape<tf.Rank.R1>(own, [-1]))
+  return targets.dtype === 'int32' ? crossEntropy(logits, targets, weights) : squaredError(logits, targets, weights)
+}
+
 function prefixed (prefix: string, tensors: NamedTensors): Array<[string, TensorData]> {
   return [...tensors].map(([name, tensor]) => [prefix + name, tensor])
 }
@@ -195,26 +211,4 @@ function tensorNamed (results: NamedTensors<Float32Array>, name: string): FloatT
   const tensor = results.get(name)
   if (tensor === undefined) throw new UnknownSiteError(`the network never came to ${name}`)
   return tensor
-}
-
-/** @throws {InvalidBatchError} naming the first thing that is wrong */
-export function checkBatch (batch: Batch, limits: Pick<NetworkInfo, 'positions' | 'vocabSize'>): void {
-  const { rows, length, inputIds, attentionMask, labels } = batch
-  const { positions, vocabSize } = limits
-  if (rows < 1 || length < 1) throw new InvalidBatchError(`a batch of ${rows} rows of ${length} tokens is empty`)
-  if (length > positions) throw new InvalidBatchError(`rows of ${length} tokens, this model has ${positions} positions; use a length of at most ${positions}`)
-  for (const [name, values] of Object.entries({ input_ids: inputIds, attention_mask: attentionMask, labels })) {
-    if (values.length !== rows * length) throw new InvalidBatchError(`${name} has ${values.length} values, ${rows} rows of ${length} tokens need ${rows * length}`)
-  }
-  for (let i = 0; i < inputIds.length; i++) {
-    if (inputIds[i] < 0 || inputIds[i] >= vocabSize) throw outside('input_ids', inputIds[i], i, length, `0 to ${vocabSize - 1}`)
-    if (attentionMask[i] !== 0 && attentionMask[i] !== 1) throw outside('attention_mask', attentionMask[i], i, length, '0 or 1')
-    if (labels[i] !== IGNORED_LABEL && (labels[i] < 0 || labels[i] >= vocabSize)) {
-      throw outside('labels', labels[i], i, length, `0 to ${vocabSize - 1}, or ${IGNORED_LABEL}`)
-    }
-  }
-}
-
-function outside (name: string, value: number, index: number, length: number, accepted: string): InvalidBatchError {
-  return new InvalidBatchError(`${name}: ${value} in row ${Math.floor(index / length)} at position ${index % length}; accepted: ${accepted}`)
 }

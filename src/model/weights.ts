@@ -4,14 +4,24 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import type { Weights } from '../engine/engine.js'
 import { InvalidModelError, InvalidTensorError } from '../errors.js'
+import type { Quantization } from '../tensor/quantize.js'
+import { quantizedCopy } from '../tensor/quantized-copy.js'
 import { headerLength, parseHeader, PREFIX_BYTES } from '../tensor/safetensors.js'
-import { type HalfDtype, readStored, type StoredTensor } from '../tensor/stored.js'
+import { type HalfDtype, readStored, type StoredTensor, storedZeros } from '../tensor/stored.js'
 import type { FloatTensor } from '../types.js'
 import type { Network } from './network.js'
 
 export const MODEL_DTYPES = ['f32', 'bf16', 'f16'] as const
 /** What the matrices of a base model are kept as. */
 export type ModelDtype = typeof MODEL_DTYPES[number]
+
+/** In how many bits the weights of a base model are kept. A model of other numbers has another id. */
+export interface WeightForm {
+  /** To which matrices are rounded. @default f32 */
+  readonly dtype?: ModelDtype | undefined
+  /** As what the matrices of linear modules are kept, whatever the dtype. @default they are not quantised */
+  readonly baseQuantize?: Quantization | undefined
+}
 
 const ROUNDED: Record<ModelDtype, HalfDtype | undefined> = { f32: undefined, bf16: 'BF16', f16: 'F16' }
 
@@ -26,21 +36,50 @@ const shardIndex = z.object({ weight_map: z.record(z.string(), z.string().regex(
  * @throws {InvalidModelError} if the files are missing or damaged, or lack a weight, or have it in another shape
  */
 export async function findWeights (
-  folder: string, { weights: shapes, prefix }: Pick<Network, 'weights' | 'prefix'>, dtype: ModelDtype = 'f32'
+  folder: string, network: Pick<Network, 'weights' | 'prefix' | 'aliases' | 'zeros'>, dtype: ModelDtype = 'f32'
 ): Promise<Weights> {
   const rounded = ROUNDED[dtype]
   const found = new Map<string, StoredTensor>()
   for (const name of await fileNames(folder)) {
     for (const [weight, place] of await readHeader(join(folder, name))) found.set(weight, place)
   }
-  return new Map([...shapes].map(([name, shape]) => {
-    const place = found.get(name) ?? found.get(name.startsWith(prefix) ? name.slice(prefix.length) : name)
+  const zerosOf = (name: string, shape: readonly number[]): StoredTensor | undefined => {
+    const [first] = found.values()
+    return network.zeros?.has(name) === true ? storedZeros(first.path, shape) : undefined
+  }
+  return new Map([...network.weights].map(([name, shape]) => {
+    const [place = zerosOf(name, shape)] = namesOf(name, network).flatMap(own => found.get(own) ?? [])
     if (place === undefined) throw new InvalidModelError(`weight ${name} is in none of the model's safetensors files`)
     if (place.shape.join() !== shape.join()) {
       throw new InvalidModelError(`weight ${name} is [${place.shape.join(', ')}] in ${place.path}, config.json makes it [${shape.join(', ')}]`)
     }
     return [name, rounded !== undefined && shape.length > 1 ? { ...place, rounded } : place]
   }))
+}
+
+/** What a weight may be called in a file, the likeliest first. */
+function namesOf (weight: string, { prefix, aliases }: Pick<Network, 'prefix' | 'aliases'>): string[] {
+  return [weight, ...aliases?.(weight) ?? []].flatMap(name => name.startsWith(prefix) ? [name, name.slice(prefix.length)] : [name])
+}
+
+/**
+ * With the matrices of linear modules quantised, but that of the one that gives the output: embeddings, norms, biases and
+ * convolutions stay as they are, as in QLoRA (arXiv 2305.14314, section 3). Those that are quantised are copied, once.
+ *
+ * @throws {InvalidModelError} if a matrix cannot be quantised
+ * @throws {EngineError} if there is no place for the copy
+ */
+export async function quantizeLinear (weights: Weights, network: Pick<Network, 'info' | 'siteWeight'>, kind: Quantization): Promise<Weights> {
+  const { sites, output } = network.info
+  const spared = network.siteWeight(output).name
+  const names = new Set(sites.map(({ name }) => network.siteWeight(name).name))
+  const matrices = [...weights].filter(([name, { shape }]) => names.has(name) && name !== spared && shape.length === 2)
+  try {
+    return new Map([...weights, ...await quantizedCopy(new Map(matrices.map(([name, { rounded, ...stored }]) => [name, stored])), kind)])
+  } catch (cause) {
+    if (!(cause instanceof InvalidTensorError)) throw cause
+    throw new InvalidModelError(cause.message, { cause })
+  }
 }
 
 /**

@@ -51,4 +51,17 @@ export const manifestSchema: z.ZodType<Manifest> = z.strictObject({
   }
 })
 
-export const siteSchema: z.ZodType<Site> = z.strictObject({ name: siteNameSchema, inFeatures: sizeSchema, outFeatures: sizeSchema })
+export const siteSchema: z.ZodType<Site> = z.strictObject({
+  name: siteNameSchema,
+  inFeatures: sizeSchema,
+  outFeatures: sizeSchema,
+  places: z.union([z.literal('target'), sizeSchema]).exactOptional(),
+  convolution: z.strictObject({
+    channels: sizeSchema,
+    height: sizeSchema,
+    width: sizeSchema,
+    kernel: z.tuple([sizeSchema, sizeSchema]),
+    stride: z.tuple([sizeSchema, sizeSchema]),
+    padding: z.tuple([countSchema, countSchema])
+  }).exactOptional()
+})

@@ -1,5 +1,6 @@
 import { InvalidTensorError } from '../errors.js'
-import type { AdaptationData, FloatTensor, NamedTensors, Site, SiteData, WireForm } from '../types.js'
+import { inputShape, lengthsOf, outputShape } from '../places.js'
+import type { AdaptationData, Batch, FloatTensor, NamedTensors, Site, SiteData, WireForm } from '../types.js'
 import { decodeSafetensors, encodeSafetensors, floatTensor } from './safetensors.js'
 
 const FILE_DTYPES = { f32: 'F32', bf16: 'BF16', factors: 'F32' } as const
@@ -33,10 +34,10 @@ export interface MessageLayout {
   readonly read: (tensor: (name: string) => FloatTensor) => AdaptationData
 }
 
-/** @param tokens in the batch, padding included */
-export function pairLayout (sites: readonly Site[], tokens: number): MessageLayout {
+export function pairLayout (sites: readonly Site[], batch: Batch): MessageLayout {
+  const lengths = lengthsOf(batch)
   return {
-    shapes: new Map(sites.flatMap(({ name, inFeatures, outFeatures }) => [[`x.${name}`, [tokens, inFeatures]], [`grad.${name}`, [tokens, outFeatures]]])),
+    shapes: new Map(sites.flatMap(site => [[`x.${site.name}`, inputShape(site, batch.rows, lengths)], [`grad.${site.name}`, outputShape(site, batch.rows, lengths)]])),
     read: tensor => new Map<string, SiteData>(sites.map(({ name }) => [name, { x: tensor(`x.${name}`), gradient: tensor(`grad.${name}`) }]))
   }
 }

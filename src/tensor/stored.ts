@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import { InvalidTensorError } from '../errors.js'
 import type { FloatTensor } from '../types.js'
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './half.js'
+import { dequantize, type Quantization } from './quantize.js'
 import { decodeValues, floatTensor, type SafetensorsDtype } from './safetensors.js'
 
 /** A tensor that lies in a file: where, and as what. */
@@ -9,11 +10,30 @@ export interface StoredTensor {
   readonly path: string
   /** Of its first byte in the file. */
   readonly offset: number
+  /** None where it is all zeros. */
   readonly bytes: number
   readonly dtype: SafetensorsDtype
   readonly shape: readonly number[]
   /** Its values are rounded to this. @default they are as they lie there */
   readonly rounded?: HalfDtype
+  /** What lies there are codes: all of them, whole blocks. @default they are its values */
+  readonly quantized?: StoredQuantization
+}
+
+export interface StoredQuantization {
+  readonly kind: Quantization
+  /** Where the scales lie in the same file, as float32. */
+  readonly scales: { readonly offset: number, readonly bytes: number }
+  /** How far the values were moved. */
+  readonly error: QuantizationError
+}
+
+/** Sums over the values of a tensor. */
+export interface QuantizationError {
+  /** Of the squares of what was added to each. */
+  readonly moved: number
+  /** Of their own squares. */
+  readonly size: number
 }
 
 export type HalfDtype = 'F16' | 'BF16'
@@ -21,8 +41,14 @@ export type HalfDtype = 'F16' | 'BF16'
 /** One read takes little less than 2 GiB at most. */
 const MAX_READ_BYTES = 1 << 30
 
+/** A tensor of zeros, of which nothing lies in a file. @param path of any that is there */
+export function storedZeros (path: string, shape: readonly number[]): StoredTensor {
+  return { path, offset: 0, bytes: 0, dtype: 'F32', shape }
+}
+
 /** Its values, as float32. @throws {InvalidTensorError} if it holds integers, or the file has become shorter, or values are too large to be rounded */
 export async function readStored (name: string, stored: StoredTensor): Promise<FloatTensor> {
+  if (stored.quantized !== undefined) return await readQuantized(name, stored, stored.quantized)
   const { shape, values } = await readAsFloat32(name, stored)
   if (stored.rounded === undefined || stored.rounded === stored.dtype) return { shape, values }
   const rounded = widen(narrow(values, stored.rounded), stored.rounded)
@@ -40,7 +66,20 @@ function widen (halves: Uint16Array, dtype: HalfDtype): Float32Array {
   return dtype === 'F16' ? fromFloat16(halves) : fromBfloat16(halves)
 }
 
-async function readAsFloat32 (name: string, { path, offset, bytes, dtype, shape }: StoredTensor): Promise<FloatTensor> {
+async function readQuantized (name: string, stored: StoredTensor, { kind, scales }: StoredQuantization): Promise<FloatTensor> {
+  const { path, shape } = stored
+  const codes = await readBytes(name, stored)
+  const { buffer } = await readBytes(name, { path, ...scales })
+  return { shape, values: dequantize(kind, { codes, scales: new Float32Array(buffer) }, shape.reduce((product, size) => product * size, 1)) }
+}
+
+async function readAsFloat32 (name: string, stored: StoredTensor): Promise<FloatTensor> {
+  const { dtype, shape, bytes } = stored
+  if (bytes === 0) return { shape, values: new Float32Array(shape.reduce((product, size) => product * size, 1)) }
+  return floatTensor(new Map([[name, decodeValues(name, { dtype, shape, begin: 0, end: bytes }, await readBytes(name, stored))]]), name)
+}
+
+async function readBytes (name: string, { path, offset, bytes }: Pick<StoredTensor, 'path' | 'offset' | 'bytes'>): Promise<Uint8Array<ArrayBuffer>> {
   const file = await open(path)
   try {
     const buffer = new Uint8Array(bytes)
@@ -49,7 +88,7 @@ async function readAsFloat32 (name: string, { path, offset, bytes, dtype, shape 
       if (bytesRead === 0) throw new InvalidTensorError(`${name}: ${path} ends before it; the file was changed`)
       done += bytesRead
     }
-    return floatTensor(new Map([[name, decodeValues(name, { dtype, shape, begin: 0, end: bytes }, buffer)]]), name)
+    return buffer
   } finally {
     await file.close()
   }

@@ -2,36 +2,35 @@ import { expect } from 'chai'
 import { BatchSource, heldOutBatches } from '../../src/data/batches.js'
 import type { EncodedRow } from '../../src/data/rows.js'
 import type { Batch } from '../../src/types.js'
+import { lengthOf, tensorIn, tokenBatch } from '../support/batch.js'
 
 const END = 999
 const OPTIONS = { batchSize: 3, seed: 1, endOfText: END }
 
 /** Rows of two tokens, of which the first is the row's number. */
 const rowsOf = (count: number): EncodedRow[] => Array.from({ length: count }, (_, i) => ({ ids: Int32Array.of(i, 0), spans: [{ begin: 0, end: 2 }] }))
-const numbers = ({ inputIds, length }: Batch): number[] => [...inputIds].filter((_, i) => i % length === 0)
+const numbers = (batch: Batch): number[] => [...tensorIn(batch, 'input_ids').values].filter((_, i) => i % lengthOf(batch) === 0)
 const take = (source: BatchSource, steps: number): number[] => Array.from({ length: steps }, (_, step) => numbers(source.at(step))).flat()
 
 describe('data: batches', () => {
   it('pads to the longest row of the batch, and labels neither prompts nor padding', () => {
     const rows = [{ ids: Int32Array.of(1, 2, 3, 4), spans: [{ begin: 2, end: 4 }] }, { ids: Int32Array.of(5, 6), spans: [{ begin: 0, end: 2 }] }]
-    const expected: Batch = {
-      rows: 2,
-      length: 4,
+    const expected = tokenBatch(2, 4, {
       inputIds: Int32Array.of(1, 2, 3, 4, 5, 6, END, END),
       attentionMask: Int32Array.of(1, 1, 1, 1, 1, 1, 0, 0),
       labels: Int32Array.of(-100, -100, 3, 4, 5, 6, -100, -100)
-    }
+    })
     expect(heldOutBatches(rows, 2, OPTIONS)).to.deep.equal([expected])
     const [zeros] = heldOutBatches(rows, 2, { endOfText: undefined })
-    expect([...zeros.inputIds]).to.deep.equal([1, 2, 3, 4, 5, 6, 0, 0])
+    expect([...tensorIn(zeros, 'input_ids').values]).to.deep.equal([1, 2, 3, 4, 5, 6, 0, 0])
     const [alone] = heldOutBatches(rows.slice(1), 2, OPTIONS)
-    expect(alone).to.include({ rows: 1, length: 2 })
+    expect([alone.rows, lengthOf(alone)]).to.deep.equal([1, 2])
   })
 
   it('labels every span of a row, and nothing between them', () => {
     const spans = [{ begin: 1, end: 3 }, { begin: 4, end: 5 }]
-    const [{ labels }] = heldOutBatches([{ ids: Int32Array.of(1, 2, 3, 4, 5, 6), spans }], 1, OPTIONS)
-    expect([...labels]).to.deep.equal([-100, 2, 3, -100, 5, -100])
+    const [batch] = heldOutBatches([{ ids: Int32Array.of(1, 2, 3, 4, 5, 6), spans }], 1, OPTIONS)
+    expect([...tensorIn(batch, 'labels').values]).to.deep.equal([-100, 2, 3, -100, 5, -100])
   })
 
   it('resumes from the number of the step', () => {

@@ -1,9 +1,9 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { type Adapter, readAdapter, writeAdapter } from '../../src/gl/peft.js'
+import { type Adapter, type AdapterBase, readAdapter, writeAdapter } from '../../src/gl/peft.js'
 import { decodeSafetensors, encodeSafetensors, floatTensor } from '../../src/tensor/safetensors.js'
-import type { AuxiliarySpec, NamedTensors } from '../../src/types.js'
+import type { AuxiliarySpec, NamedTensors, Site } from '../../src/types.js'
 import { rejection, withFolder } from '../data/folder.js'
 import { seeded } from '../merge/random.js'
 import { relativeError } from '../support/compare.js'
@@ -23,7 +23,16 @@ const SPECS: readonly AuxiliarySpec[] = [
   { kind: 'linear', rank: 3, alpha: 0.9 }
 ]
 
-const adapterOf = (spec: AuxiliarySpec): Adapter => ({ spec, tensors: randomAdapter(spec, SITES, seeded(1)) })
+const BASE: AdapterBase = { name: 'models/base', task: 'CAUSAL_LM', sites: SITES, fanInFanOut: true }
+
+/** Patches that overlap, and pixels by themselves that become fewer. */
+const CONVOLUTIONS: readonly Site[] = [
+  { name: 'convs.0', inFeatures: 18, outFeatures: 5, convolution: { channels: 3, height: 6, width: 7, kernel: [2, 3], stride: [1, 1], padding: [0, 1] } },
+  { name: 'convs.1', inFeatures: 5, outFeatures: 9, convolution: { channels: 5, height: 3, width: 3, kernel: [1, 1], stride: [2, 2], padding: [0, 0] } }
+]
+const IMAGE_BASE: AdapterBase = { name: 'models/cnn', task: 'IMAGE_CLS', sites: CONVOLUTIONS, fanInFanOut: false }
+
+const adapterOf = (spec: AuxiliarySpec, sites = SITES): Adapter => ({ spec, tensors: randomAdapter(spec, sites, seeded(1)) })
 
 /** What PEFT computes from the files of a folder: α/r·B·A of each module, with the rank and alpha that its patterns give it. */
 async function deltasOf (folder: string): Promise<Map<string, number[]>> {
@@ -77,7 +86,7 @@ describe('gl: PEFT adapters', () => {
     it(`are read as they were written, ${what}`, async () => {
       await withFolder({}, async folder => {
         const adapter = adapterOf(spec)
-        await writeAdapter(join(folder, 'a'), adapter, 'models/base', true)
+        await writeAdapter(join(folder, 'a'), adapter, BASE)
         expect(await readAdapter(join(folder, 'a'))).to.deep.equal(adapter)
       })
     })
@@ -85,7 +94,7 @@ describe('gl: PEFT adapters', () => {
     it(`are for PEFT the same ΔW, ${what}`, async () => {
       await withFolder({}, async folder => {
         const { tensors } = adapterOf(spec)
-        await writeAdapter(join(folder, 'a'), { spec, tensors }, 'models/base', true)
+        await writeAdapter(join(folder, 'a'), { spec, tensors }, BASE)
         const deltas = await deltasOf(join(folder, 'a'))
         expect([...deltas.keys()]).to.deep.equal(SITES.map(({ name }) => name))
         for (const [site, own] of tensors) {
@@ -102,7 +111,7 @@ describe('gl: PEFT adapters', () => {
   it('are written with all that PEFT asks for', async () => {
     await withFolder({}, async folder => {
       for (const fanInFanOut of [true, false]) {
-        await writeAdapter(join(folder, 'a'), adapterOf(SPECS[0]), 'models/base', fanInFanOut)
+        await writeAdapter(join(folder, 'a'), adapterOf(SPECS[0]), { ...BASE, fanInFanOut })
         expect(JSON.parse(await readFile(join(folder, 'a', CONFIG), 'utf8'))).to.deep.equal({
           peft_type: 'LORA',
           task_type: 'CAUSAL_LM',
@@ -119,6 +128,32 @@ describe('gl: PEFT adapters', () => {
         })
         expect((await readdir(join(folder, 'a'))).sort()).to.deep.equal([CONFIG, TENSORS])
         expect(decodeSafetensors(await readFile(join(folder, 'a', TENSORS))).metadata.format).to.equal('pt')
+      }
+    })
+  })
+
+  for (const spec of SPECS) {
+    it(`have convolutions where the base model has them, ${spec.kind}, rank ${spec.rank}, alpha ${spec.alpha}`, async () => {
+      await withFolder({}, async folder => {
+        const adapter = adapterOf(spec, CONVOLUTIONS)
+        await writeAdapter(join(folder, 'a'), adapter, IMAGE_BASE)
+        expect(await readAdapter(join(folder, 'a'))).to.deep.equal(adapter)
+        const { tensors } = decodeSafetensors(await readFile(join(folder, 'a', TENSORS)))
+        for (const { name, inFeatures, outFeatures, convolution } of CONVOLUTIONS) {
+          const rank = spec.kind === 'linear' ? Math.min(inFeatures, outFeatures) : spec.rank
+          const [a, b] = ['A', 'B'].map(factor => tensors.get(`base_model.model.${name}.lora_${factor}.weight`)!.shape)
+          expect(a).to.deep.equal([rank, convolution!.channels, ...convolution!.kernel])
+          expect(b).to.deep.equal([outFeatures, rank, 1, 1])
+        }
+      })
+    })
+  }
+
+  it('name the class of PEFT that loads them, and none for classifiers, of which PEFT expects a head as well', async () => {
+    await withFolder({}, async folder => {
+      for (const [task, type] of [['CAUSAL_LM', 'CAUSAL_LM'], ['SEQ_2_SEQ_LM', 'SEQ_2_SEQ_LM'], ['SEQ_CLS', null], ['IMAGE_CLS', null]] as const) {
+        await writeAdapter(join(folder, 'a'), adapterOf(SPECS[0]), { ...BASE, task })
+        expect(JSON.parse(await readFile(join(folder, 'a', CONFIG), 'utf8'))).to.have.property('task_type', type)
       }
     })
   })
@@ -219,7 +254,7 @@ describe('gl: PEFT adapters', () => {
 
   it('replace what lay in their folder, whole', async () => {
     await withFolder({ 'a/README.md': 'of another', [`a/${CONFIG}`]: '{}' }, async folder => {
-      await writeAdapter(join(folder, 'a'), adapterOf(SPECS[0]), 'models/base', true)
+      await writeAdapter(join(folder, 'a'), adapterOf(SPECS[0]), BASE)
       expect((await readdir(join(folder, 'a'))).sort()).to.deep.equal([CONFIG, TENSORS])
       expect(await readdir(folder)).to.deep.equal(['a'])
     })
@@ -227,7 +262,7 @@ describe('gl: PEFT adapters', () => {
 
   it('leave nothing behind when they cannot be written', async () => {
     await withFolder({ file: 'x' }, async folder => {
-      expect(await rejection(writeAdapter(join(folder, 'file', 'a'), adapterOf(SPECS[0]), 'models/base', true))).to.be.an('error')
+      expect(await rejection(writeAdapter(join(folder, 'file', 'a'), adapterOf(SPECS[0]), BASE))).to.be.an('error')
       expect(await readdir(folder)).to.deep.equal(['file'])
       expect(await readFile(join(folder, 'file'), 'utf8')).to.equal('x')
     })
@@ -239,7 +274,7 @@ describe('gl: PEFT adapters', () => {
       const parent = join(place, '..')
       await mkdir(place)
       await writeFile(join(place, 'old'), 'x')
-      const error = await rejection(writeAdapter(place, adapterOf(SPECS[0]), 'models/base', true)) as NodeJS.ErrnoException
+      const error = await rejection(writeAdapter(place, adapterOf(SPECS[0]), BASE)) as NodeJS.ErrnoException
       expect(error.code).to.equal('ENAMETOOLONG')
       expect(error.path).to.include(TENSORS)
       expect(await readdir(parent)).to.deep.equal(['a'])

@@ -9,8 +9,10 @@ import { relativeError } from '../support/compare.js'
 import { randomAdapter, SITES, uniform } from './adaptation.js'
 
 const random = seeded(1)
-const block = (tokens: number, spec: AuxiliarySpec): RowBlock => ({ tokens, own: { spec, adapter: randomAdapter(spec, SITES, random) } })
-const nobody = (tokens: number): RowBlock => ({ tokens, own: null })
+/** At which a module stands in a row. */
+const PLACES = 3
+const block = (rows: number, spec: AuxiliarySpec): RowBlock => ({ rows, own: { spec, adapter: randomAdapter(spec, SITES, random) } })
+const nobody = (rows: number): RowBlock => ({ rows, own: null })
 const shared = block(2, { kind: 'low-rank', rank: 3, alpha: 6 })
 
 const MIXTURES: Readonly<Record<string, readonly RowBlock[]>> = {
@@ -20,17 +22,18 @@ const MIXTURES: Readonly<Record<string, readonly RowBlock[]>> = {
   'both kinds, with rows of nobody between and after them': [
     nobody(1), block(2, { kind: 'low-rank', rank: 5, alpha: 2 }), block(1, { kind: 'linear', rank: 1, alpha: 3 }), nobody(2), block(2, { kind: 'low-rank', rank: 2, alpha: 2 }), nobody(1)
   ],
-  'one auxiliary of two blocks': [shared, block(1, { kind: 'low-rank', rank: 1, alpha: 1 }), { ...shared, tokens: 3 }]
+  'one auxiliary of two blocks': [shared, block(1, { kind: 'low-rank', rank: 1, alpha: 1 }), { ...shared, rows: 3 }]
 }
 
 /** Of each block's rows by its own auxiliary, one after the other. */
 function apart (blocks: readonly RowBlock[], site: Site, x: tf.Tensor2D): tf.Tensor2D {
   let begin = 0
-  return tf.concat(blocks.map(({ tokens, own }) => {
-    const rows = tf.slice(x, [begin, 0], [tokens, site.inFeatures])
-    begin += tokens
-    if (own === null) return tf.zeros<tf.Rank.R2>([tokens, site.outFeatures])
-    return applyAuxiliary(own.spec, rows, [...parameterShapes(own.spec, site).keys()].map(name => tensor(own.adapter.get(site.name)!.get(name)!)))
+  return tf.concat(blocks.map(({ rows, own }) => {
+    const places = rows * PLACES
+    const part = tf.slice(x, [begin, 0], [places, site.inFeatures])
+    begin += places
+    if (own === null) return tf.zeros<tf.Rank.R2>([places, site.outFeatures])
+    return applyAuxiliary(own.spec, part, [...parameterShapes(own.spec, site).keys()].map(name => tensor(own.adapter.get(site.name)!.get(name)!)))
   }))
 }
 
@@ -44,13 +47,13 @@ describe('gl: auxiliaries of many owners', () => {
   for (const [what, blocks] of Object.entries(MIXTURES)) {
     it(`add to each row what its owner's does, ${what}`, async () => {
       const { inputs, apply } = joinBlocks(blocks, SITES.map(({ name }) => name))
-      const tokens = blocks.reduce((sum, block) => sum + block.tokens, 0)
+      const places = PLACES * blocks.reduce((sum, { rows }) => sum + rows, 0)
       for (const site of SITES) {
         const [actual, expected] = tf.tidy(() => {
-          const x = tensor(uniform([tokens, site.inFeatures], random))
+          const x = tensor(uniform([places, site.inFeatures], random))
           return [apply(site, x, name => tensor(inputs.get(name)!))!, apart(blocks, site, x)]
         })
-        expect(actual.shape).to.deep.equal([tokens, site.outFeatures])
+        expect(actual.shape).to.deep.equal([places, site.outFeatures])
         expect(relativeError(await actual.data(), await expected.data()), site.name).to.be.below(1e-6)
         tf.dispose([actual, expected])
       }
@@ -66,7 +69,7 @@ describe('gl: auxiliaries of many owners', () => {
     const [first, second, third] = SITES
     const of = (site: Site, { kind }: Pick<AuxiliarySpec, 'kind'>): RowBlock => {
       const spec = { kind, rank: 2, alpha: 2 }
-      return { tokens: 2, own: { spec, adapter: randomAdapter(spec, [site], random) } }
+      return { rows: 2, own: { spec, adapter: randomAdapter(spec, [site], random) } }
     }
     const blocks = [of(first, { kind: 'low-rank' }), of(second, { kind: 'linear' })]
     const { inputs, apply } = joinBlocks(blocks, [first.name, second.name])

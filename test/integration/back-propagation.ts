@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { Auxiliary } from '../../src/gl/auxiliary.js'
 import { Gpt2, gpt2Config } from '../../src/model/networks/gpt2.js'
-import { crossEntropy, shiftLabels } from '../../src/model/loss.js'
+import { crossEntropy } from '../../src/model/loss.js'
 import type { Parameters, Tap } from '../../src/model/network.js'
 import { selectSites } from '../../src/model/sites.js'
+import { definitionOf } from '../../src/model/tasks/tasks.js'
 import { findWeights } from '../../src/model/weights.js'
 import { readStored } from '../../src/tensor/stored.js'
 import type { AuxiliarySpec, Batch } from '../../src/types.js'
@@ -29,6 +30,7 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
   const { model, auxiliary, interval, rate, seed } = options
   const config = gpt2Config.parse(JSON.parse(await readFile(join(model, 'config.json'), 'utf8')))
   const network = new Gpt2(config)
+  const definition = definitionOf(network.info.task)
   const frozen = new Map<string, tf.Tensor>()
   for (const [name, stored] of await findWeights(model, network)) {
     const { values, shape } = await readStored(name, stored)
@@ -49,10 +51,12 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
     return tf.add(output, tf.mul(own.length === 1 ? inner : tf.matMul(inner, second, false, true), alpha))
   }
   const lossOf = (batch: Batch): () => tf.Scalar => {
-    const targets = shiftLabels(batch)
-    const [ids, shares] = [tf.tensor1d(targets.ids, 'int32'), tf.tensor1d(targets.weights)]
-    const tokens = { inputIds: tf.tensor2d(batch.inputIds, [batch.rows, batch.length], 'int32'), attentionMask: tf.tensor2d(batch.attentionMask, [batch.rows, batch.length], 'float32'), fillBias: tf.zeros<tf.Rank.R2>([batch.rows, batch.length]) }
-    return () => tf.sum(crossEntropy(tf.reshape(network.logits(parameters, tokens, adapt), [-1, network.info.vocabSize]), ids, shares))
+    const targets = definition.targets(batch, network.info)
+    const [ids, shares] = [tf.tensor1d(targets.values, 'int32'), tf.tensor1d(targets.weights)]
+    const fields = new Map([...definition.fields(batch, network)].map(([name, { values }]) =>
+      [name, tf.tensor2d(values, [batch.rows, values.length / batch.rows], values instanceof Int32Array ? 'int32' : 'float32')]))
+    const field = <T extends tf.Tensor>(name: string): T => fields.get(name) as tf.Tensor as T
+    return () => tf.sum(crossEntropy(definition.logits(network, parameters, field, adapt), ids, shares))
   }
 
   const losses: number[] = []

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { startBackend } from '../../src/engine/backend.js'
 import { parseTrainOptions } from '../../src/node/trainer/options.js'
-import { modelInFolder } from '../../src/node/trainer/model-source.js'
+import { modelInFolder } from '../../src/node/model-source.js'
 import { readTrainingData } from '../../src/node/trainer/training-data.js'
 import type { AuxiliarySpec, Batch } from '../../src/types.js'
 import { trainByBackPropagation } from './back-propagation.js'
@@ -28,7 +28,7 @@ describe('twenty steps through the mesh, host and trainer in two processes', fun
     await startBackend()
     const options = parseTrainOptions({ model: MODEL, data: [data], batchSize: 2, length: 12, seed: SEED })
     const source = await readTrainingData(options, await modelInFolder(MODEL), { progress: () => {}, log: () => {} }, new AbortController().signal)
-    batches = Array.from({ length: STEPS }, (_, step) => source.at(step))
+    batches = await Promise.all(Array.from({ length: STEPS }, async (_, step) => await source.at(step)))
   })
 
   after(async () => { await scene.close() })

@@ -10,6 +10,7 @@ import type { Decoder } from '../../src/model/decoder.js'
 import { generate, type GenerateOptions } from '../../src/model/generate.js'
 import { selectSites } from '../../src/model/sites.js'
 import { changesOf } from '../../src/node/host/weight-changes.js'
+import { batchOf } from '../../src/tensor/batch.js'
 import { seeded } from '../merge/random.js'
 import { relativeError } from '../support/compare.js'
 import { FIXTURES, readJson } from '../support/fixtures.js'
@@ -25,10 +26,10 @@ interface Generated {
   readonly adapted: readonly number[]
 }
 
-const MODELS = ['gpt2-long', 'llama-grouped', 'llama-plain', 'mistral', 'qwen2', 'qwen3']
+const MODELS = ['gpt2-long', 'llama-grouped', 'llama-plain', 'mistral', 'qwen2', 'qwen3', 'bart', 't5']
 const NEW_TOKENS = 40
 
-async function all (decoder: Pick<Decoder, 'begin' | 'next' | 'length' | 'positions'>, prompt: readonly number[], options: Partial<GenerateOptions> = {}): Promise<number[]> {
+async function all (decoder: Decoder, prompt: readonly number[], options: Partial<GenerateOptions> = {}): Promise<number[]> {
   const ids: number[] = []
   for await (const id of generate(decoder, prompt, { maxNewTokens: NEW_TOKENS, ...options })) ids.push(id)
   return ids
@@ -48,7 +49,7 @@ describe('generation', () => {
         expect(await all(model.decoder(), prompt, { noRepeatNgramSize: 3 })).to.deep.equal(withoutRepetition)
         const { spec, tensors } = await readAdapter(join(FIXTURES, name, 'adapter'))
         const sites = selectSites(model.info, [...tensors.keys()])
-        expect(await all(model.decoder(tokens => joinBlocks([{ tokens, own: { spec, adapter: tensors } }], [...tensors.keys()])), prompt)).to.deep.equal(adapted)
+        expect(await all(model.decoder(joinBlocks([{ rows: 1, own: { spec, adapter: tensors } }], [...tensors.keys()])), prompt)).to.deep.equal(adapted)
         await model.merge(changesOf(spec, tensors, sites))
         expect(await all(model.decoder(), prompt)).to.deep.equal(adapted)
         await model.dispose()
@@ -116,18 +117,59 @@ describe('generation', () => {
           scores = await growing.next(id)
         }
         expect(relativeError(scores, await model.decoder().begin(ids))).to.be.below(1e-5)
-        expect(growing.length).to.equal(150)
+        expect(growing.ids).to.deep.equal(ids)
         expect(await failureOf(growing.next(1))).to.have.property('name', 'InvalidBatchError')
         await model.dispose()
       })
     }
   })
 
+  describe('of one text from another', () => {
+    const folder = temporaryFolder()
+    const length = 100 // of source and target: what is remembered grows twice
+
+    for (const config of [
+      { model_type: 'bart', vocab_size: 17, max_position_embeddings: length, d_model: 12, encoder_layers: 1, encoder_attention_heads: 3, encoder_ffn_dim: 7, decoder_layers: 2, decoder_attention_heads: 2, decoder_ffn_dim: 9 },
+      { model_type: 't5', vocab_size: 17, d_model: 12, d_kv: 5, d_ff: 9, num_layers: 1, num_decoder_layers: 2, num_heads: 3, relative_attention_num_buckets: 8, relative_attention_max_distance: 20, decoder_start_token_id: 3 }
+    ]) {
+      it(`gives token by token what a pass gives of all at once: ${config.model_type}`, async () => {
+        const path = join(folder(), 'model')
+        await writeModel(path, config, seeded(5))
+        const model = await BaseModel.load(path, async weights => await openEngine(weights, { device: 'cpu' }, () => {}))
+        const [source, labels] = [3, 7].map(factor => Int32Array.from({ length }, (_, i) => (i * i + factor * i) % 17))
+        const shape = [1, length]
+        const batch = batchOf(new Map([['input_ids', { shape, values: source }], ['attention_mask', { shape, values: new Int32Array(length).fill(1) }], ['labels', { shape, values: labels }]]))
+        const [{ logits }] = await model.pass([batch], { sites: [], logits: true })
+        const growing = model.decoder()
+        const rows = [await growing.begin([...source])]
+        for (const id of labels.subarray(0, -1)) rows.push(await growing.next(id))
+        expect(relativeError(rows.flatMap(row => [...row]), logits!.values)).to.be.below(1e-5)
+        expect(growing.ids.slice(1)).to.deep.equal([...labels.subarray(0, -1)])
+        await model.dispose()
+      })
+    }
+
+    it('ends where the positions end, and is refused where the source is empty, or too long, or no tokens', async () => {
+      const model = await BaseModel.load(join(FIXTURES, 'bart'), async weights => await openEngine(weights, { device: 'cpu' }, () => {}))
+      expect(await all(model.decoder(), [5], { maxNewTokens: 1000 })).to.have.lengthOf(45)
+      for (const source of [[], Array.from({ length: 46 }, () => 1), [47], [-1]]) {
+        expect(await failureOf(all(model.decoder(), source)), source.join()).to.have.property('name', 'InvalidBatchError')
+      }
+      await model.dispose()
+    })
+
+    it('is refused of a model that makes no texts', async () => {
+      const model = await BaseModel.load(join(FIXTURES, 'vit'), async weights => await openEngine(weights, { device: 'cpu' }, () => {}))
+      expect(() => model.decoder()).to.throw().with.property('name', 'InvalidModelError')
+      await model.dispose()
+    })
+  })
+
   describe('by scores', () => {
     /** The same scores for every token. */
-    function of (scores: readonly number[]): Pick<Decoder, 'begin' | 'next' | 'length' | 'positions'> {
+    function of (scores: readonly number[]): Decoder {
       const give = async (): Promise<Float32Array> => await Promise.resolve(Float32Array.from(scores))
-      return { begin: give, next: give, length: 0, positions: 10 ** 6 }
+      return { begin: give, next: give, ids: [0], positions: 10 ** 6 }
     }
 
     it('draws each token as often as it is likely, by temperature', async () => {
@@ -153,6 +195,14 @@ describe('generation', () => {
       const pairs = ids.map((id, i) => [i === 0 ? 0 : ids[i - 1], id].join())
       expect(new Set(pairs).size).to.equal(pairs.length)
       expect(await all(of([3, 2, 1]), [0], { maxNewTokens: 2, noRepeatNgramSize: 1 })).to.deep.equal([1, 2])
+    })
+
+    it('gives the tokens that are forced, the first only where one stands before it', async () => {
+      const scores = [3, 2, 1, 0]
+      expect(await all(of(scores), [0], { maxNewTokens: 3, firstToken: 2, lastToken: 3 })).to.deep.equal([2, 0, 3])
+      expect(await all(of(scores), [0], { maxNewTokens: 1, firstToken: 2, lastToken: 3 })).to.deep.equal([3])
+      expect(await all(of(scores), [0], { maxNewTokens: 3, firstToken: 0, lastToken: 0, noRepeatNgramSize: 1 })).to.deep.equal([0, 1, 0])
+      expect(await all({ ...of(scores), ids: [0, 0] }, [0, 0], { maxNewTokens: 2, firstToken: 2 })).to.deep.equal([0, 0])
     })
 
     it('is refused where an option makes no sense', async () => {

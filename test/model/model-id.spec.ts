@@ -25,26 +25,26 @@ describe('the id of a model', () => {
   }
 
   it('is that of the numbers that it computes with: another where they are rounded', async () => {
-    const ids = await Promise.all((['f32', 'bf16', 'f16'] as const).map(async dtype => (await describeModel(path, dtype)).id))
+    const ids = await Promise.all((['f32', 'bf16', 'f16'] as const).map(async dtype => (await describeModel(path, { dtype })).id))
     expect(new Set(ids).size).to.equal(3)
   })
 
   for (const [dtype, stored] of [['bf16', 'BF16'], ['f16', 'F16']] as const) {
     it(`does not tell how numbers lie that are kept as they are, ${dtype}`, async () => {
       await store(stored)
-      const { id } = await describeModel(path, dtype)
+      const { id } = await describeModel(path, { dtype })
       expect((await describeModel(path)).id).to.equal(id)
       await store('F32')
       expect((await describeModel(path)).id).to.equal(id)
-      expect((await describeModel(path, dtype)).id).to.equal(id)
+      expect((await describeModel(path, { dtype })).id).to.equal(id)
     })
   }
 
   it('is none where numbers are too large for the dtype', async () => {
     await store('F32', value => value * 1e7)
-    const { name, message } = await failureOf(describeModel(path, 'f16'))
+    const { name, message } = await failureOf(describeModel(path, { dtype: 'f16' }))
     expect(name).to.equal('InvalidModelError')
     expect(message).to.include('too large for F16; use bf16 or f32')
-    expect((await describeModel(path, 'bf16')).id).to.have.lengthOf(64)
+    expect((await describeModel(path, { dtype: 'bf16' })).id).to.have.lengthOf(64)
   })
 })

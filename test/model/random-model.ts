@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { networkOf } from '../../src/model/networks/registry.js'
 import { encodeSafetensors, type FloatDtype } from '../../src/tensor/safetensors.js'
 import type { Batch, FloatTensor } from '../../src/types.js'
+import { tokenBatch } from '../support/batch.js'
 
 /** What of a small GPT-2's `config.json` is said; the rest has transformers' defaults. */
 export interface SmallConfig {
@@ -49,5 +50,5 @@ export function randomBatch (rows: number, length: number, vocabSize: number, ra
   }
   const counts = attentionMask.findIndex((mask, i) => i % length > 0 && mask === 1)
   labels[counts] = inputIds[counts] // one counts at least
-  return { rows, length, inputIds, attentionMask, labels }
+  return tokenBatch(rows, length, { inputIds, attentionMask, labels })
 }

@@ -5,14 +5,16 @@ import { type Backend, startBackend } from '../../src/engine/backend.js'
 import { hasFactors } from '../../src/gl/factor-gradients.js'
 import { ACTIVATIONS } from '../../src/model/layers/activations.js'
 import type { LentPass, LentResult } from '../../src/node/host/lent-model.js'
-import type { ModelDtype } from '../../src/model/weights.js'
+import type { WeightForm } from '../../src/model/weights.js'
 import { LocalModel } from '../../src/node/host/local-model.js'
+import { QUANTIZATIONS } from '../../src/tensor/quantize.js'
 import { AUXILIARY_KINDS, type AuxiliarySpec } from '../../src/types.js'
 import { contribution, seeded, shuffled } from '../merge/random.js'
 import { randomAdapter } from '../gl/adaptation.js'
 import { expectAdaptation } from '../gl/expect-adaptation.js'
 import { relativeError } from '../support/compare.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
+import { lengthOf } from '../support/batch.js'
 import { type OtherConfig, randomBatch, type SmallConfig, writeModel } from './random-model.js'
 
 /** For each family of models. */
@@ -111,17 +113,18 @@ describe(`compiled passes on ${DEVICE}`, () => {
   before(async () => { backend = await startBackend() })
 
   /** Random passes through a random model in both ways. */
-  async function compare (seed: number, config: SmallConfig | OtherConfig, passes: number, dtype: ModelDtype, tolerance: Tolerance): Promise<void> {
+  async function compare (seed: number, config: SmallConfig | OtherConfig, passes: number, form: WeightForm, tolerance: Tolerance): Promise<void> {
     const random = seeded(seed)
     const path = join(folder(), 'model')
     await writeModel(path, config, random)
     const before = tf.memory().numTensors
     const log: string[] = []
-    const compiled = await LocalModel.open(path, { device: DEVICE, dtype }, line => { log.push(line) })
-    const eager = await LocalModel.open(path, { backend: backend.name, dtype }, line => { log.push(line) })
+    const compiled = await LocalModel.open(path, { device: DEVICE, ...form }, line => { log.push(line) })
+    const eager = await LocalModel.open(path, { backend: backend.name, ...form }, line => { log.push(line) })
     expect(compiled.info).to.deep.equal(eager.info)
-    expect(compiled.engine.name).to.equal(`onnxruntime-${DEVICE}`)
-    expect(eager.engine.name).to.equal(backend.name)
+    const suffix = form.baseQuantize === undefined ? '' : `-${form.baseQuantize}`
+    expect(compiled.engine.name).to.equal(`onnxruntime-${DEVICE}${suffix}`)
+    expect(eager.engine.name).to.equal(`${backend.name}${suffix}`)
     for (let number = 0; number < passes; number++) {
       const pass = randomPass(compiled, number, random)
       const [actual, expected] = [await compiled.pass(pass), await eager.pass(pass)]
@@ -129,7 +132,7 @@ describe(`compiled passes on ${DEVICE}`, () => {
         expect(actual).to.have.lengthOf(pass.parts.length)
         for (const [i, result] of expected.entries()) expectSame(actual[i], result, pass.sites, tolerance)
       } catch (error) {
-        (error as Error).message += ` in pass ${number}, of rows ${pass.parts.map(({ batch }) => `${batch.rows}·${batch.length}`).join()}`
+        (error as Error).message += ` in pass ${number}, of rows ${pass.parts.map(({ batch }) => `${batch.rows}·${lengthOf(batch)}`).join()}`
         throw error
       }
     }
@@ -142,14 +145,22 @@ describe(`compiled passes on ${DEVICE}`, () => {
   for (const family of FAMILIES) {
     for (const [seed, config] of family.entries()) {
       it(`are those that run op by op, ${JSON.stringify(config)}`, async () => {
-        await compare(seed, config, Math.ceil(SHAPES / family.length), 'f32', TOLERANCE)
+        await compare(seed, config, Math.ceil(SHAPES / family.length), {}, TOLERANCE)
+      })
+    }
+  }
+
+  for (const baseQuantize of QUANTIZATIONS) {
+    for (const config of [GPT2_MODELS[0], LLAMA_MODELS[0]]) {
+      it(`are those that run op by op with the same weights, kept as ${baseQuantize}, ${JSON.stringify(config)}`, async () => {
+        await compare(GPT2_MODELS.length, config, WAYS.length * AUXILIARY_KINDS.length, { baseQuantize }, TOLERANCE)
       })
     }
   }
 
   for (const dtype of ['bf16', 'f16'] as const) {
     it(`are those that run op by op with the same weights, kept as ${dtype}, or are refused where the device has none`, async () => {
-      const compared = compare(GPT2_MODELS.length, GPT2_MODELS[0], WAYS.length * AUXILIARY_KINDS.length, dtype, NARROW_TOLERANCE)
+      const compared = compare(GPT2_MODELS.length, GPT2_MODELS[0], WAYS.length * AUXILIARY_KINDS.length, { dtype }, NARROW_TOLERANCE)
       if (DEVICE === 'cpu') {
         await compared
         return

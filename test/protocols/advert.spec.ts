@@ -18,6 +18,8 @@ const OTHER_MODEL = 'b'.repeat(64)
 const OFFER: Offer = {
   model: MODEL,
   name: 'tiny',
+  task: 'CAUSAL_LM',
+  labels: [],
   sites: [{ name: 'h.0.attn', inFeatures: 3, outFeatures: 9 }],
   output: 'lm_head',
   defaultSites: ['h.0.attn'],

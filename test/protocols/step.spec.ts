@@ -3,7 +3,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Startable } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
 import { expect } from 'chai'
-import { decode } from 'cborg'
+import { decode, encode } from 'cborg'
 import { pEvent } from 'p-event'
 import * as errors from '../../src/errors.js'
 import type { Job } from '../../src/job.js'
@@ -13,8 +13,10 @@ import {
   type OpenReply, STEP_PROTOCOL, stepClient, type StepHandler, type StepReply, type StepRequest, stepServer
 } from '../../src/protocols/step/index.js'
 import { Traffic } from '../../src/protocols/traffic.js'
+import { encodeSafetensors } from '../../src/tensor/safetensors.js'
 import { manifestOf } from '../../src/tensor/chunks.js'
 import type { Batch } from '../../src/types.js'
+import { tokenBatch } from '../support/batch.js'
 import { answerWith, Nodes, soon } from './nodes.js'
 import { failureOf } from '../support/failure.js'
 
@@ -32,7 +34,7 @@ const REPLY: StepReply = { loss: 1.5, tokens: 4, version: null, members: [], tim
 
 function batchOf (rows: number, length: number): Batch {
   const integers = (value: (i: number) => number): Int32Array => Int32Array.from({ length: rows * length }, (_, i) => value(i))
-  return { rows, length, inputIds: integers(i => i * 7919 % 50_257), attentionMask: integers(i => i % 5 === 4 ? 0 : 1), labels: integers(i => i % 3 === 0 ? -100 : i) }
+  return tokenBatch(rows, length, { inputIds: integers(i => i * 7919 % 50_257), attentionMask: integers(i => i % 5 === 4 ? 0 : 1), labels: integers(i => i % 3 === 0 ? -100 : i) })
 }
 
 function requestOf (fields: Partial<StepRequest> = {}): StepRequest {
@@ -104,7 +106,7 @@ describe('step', () => {
 
   it('takes a batch whose rows lie within something larger', async () => {
     const all = Int32Array.from({ length: 20 }, (_, i) => i - 10)
-    const batch = { rows: 2, length: 3, inputIds: all.subarray(0, 6), attentionMask: all.subarray(6, 12), labels: all.subarray(13, 19) }
+    const batch = tokenBatch(2, 3, { inputIds: all.subarray(0, 6), attentionMask: all.subarray(6, 12), labels: all.subarray(13, 19) })
     const given: Batch[] = []
     await serve({
       step: (_, { batch }) => {
@@ -207,23 +209,23 @@ describe('step', () => {
   })
 
   describe('refuses, before the host hears of it,', () => {
-    const batches: Record<string, Partial<Batch>> = {
-      'a batch that lacks a token': { inputIds: new Int32Array(5) },
-      'a batch with a mask too long': { attentionMask: new Int32Array(7) },
-      'a batch without labels': { labels: new Int32Array() },
-      'a batch that says it has more rows': { rows: 3 },
-      'a batch that says it has more rows than there is memory': { rows: 2 ** 30, length: 2 ** 20 }
+    const bytes = encodeSafetensors(batchOf(2, 3).tensors)
+    const batches: Record<string, Uint8Array> = {
+      'a batch that lacks a byte': bytes.subarray(0, -1),
+      'a batch with a byte too many': Uint8Array.of(...bytes, 0),
+      'a batch that is none': new Uint8Array(),
+      'a batch that says it has more rows than there is memory': Buffer.from(Buffer.from(bytes).toString('latin1').replaceAll('[2,3]', '[9e9,9e9]'), 'latin1')
     }
-    for (const [what, fields] of Object.entries(batches)) {
+    for (const [what, batch] of Object.entries(batches)) {
       it(what, async () => {
         await serve({})
-        expect((await failureOf(step(requestOf({ batch: { ...batchOf(2, 3), ...fields } })))).name).to.equal('InvalidBatchError')
+        const frames = lpStream(await trainer.dialProtocol(host.peerId, STEP_PROTOCOL))
+        await frames.write(encode({ type: 'step', step: { ...requestOf(), batch } }))
+        expect(decode((await frames.read()).subarray())).to.have.nested.property('error.name', 'InvalidBatchError')
       })
     }
 
     const requests: Record<string, object> = {
-      'no rows': { batch: batchOf(0, 3) },
-      'half a row': { batch: { ...batchOf(2, 3), rows: 1.5 } },
       'a step below zero': { step: -1 },
       'a purpose that it does not know': { purpose: 'surprise' },
       'a wire format that it does not know': { wire: 'f64' },
@@ -272,7 +274,7 @@ describe('step', () => {
           return REPLY
         }
       })
-      await failureOf(step(requestOf({ batch: batchOf(1024, 1024) }))) // 12 MB
+      await failureOf(step(requestOf({ batch: batchOf(4096, 1024) }))) // 48 MB
       expect(served).to.equal(0)
       expect(await step()).to.deep.equal(REPLY)
     })

@@ -6,6 +6,7 @@ import { encodeSafetensors } from '../../src/tensor/safetensors.js'
 import { type AdaptationData, type NamedTensors, type Site, type TensorData, WIRE_FORMS, type WireForm } from '../../src/types.js'
 import { randomAdapter, randomData, SITES } from '../gl/adaptation.js'
 import { seeded } from '../merge/random.js'
+import { emptyBatch } from '../support/batch.js'
 
 const TOKENS = 4
 const SPEC = { kind: 'low-rank', rank: 2, alpha: 4 } as const
@@ -25,9 +26,13 @@ interface Form {
   readonly arriving: (values: Float32Array) => Float32Array
 }
 
+function layoutOfPairs (sites: readonly Site[], tokens: number): MessageLayout {
+  return pairLayout(sites, emptyBatch(1, tokens))
+}
+
 const FORMS: Record<WireForm, Form> = {
-  f32: { data: pairs, layout: pairLayout, arriving: values => values },
-  bf16: { data: pairs, layout: pairLayout, arriving: values => fromBfloat16(toBfloat16(values)) },
+  f32: { data: pairs, layout: layoutOfPairs, arriving: values => values },
+  bf16: { data: pairs, layout: layoutOfPairs, arriving: values => fromBfloat16(toBfloat16(values)) },
   factors: {
     data: (sites, _, seed) => factors(sites, seed),
     layout: sites => factorLayout(new Map(sites.map(site => [site.name, parameterShapes(SPEC, site)]))),

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Step, TensorSpec } from '../step.js'
 import { encodeModel, type External, type Port } from './format.js'
-import { Graph, type Half, type Value } from './graph.js'
+import { Graph, type Half, type QuantizedExternal, type Value } from './graph.js'
 import { KERNELS } from './kernels/index.js'
 import { recordInto, registerRecorder, valueOf } from './recorder.js'
 
@@ -13,6 +13,8 @@ export interface ExternalWeight extends External {
   readonly shape: readonly number[]
   /** Where it is not float32. */
   readonly kept?: Half
+  /** Where it is codes. */
+  readonly quantized?: QuantizedExternal
 }
 
 /** A step as an ONNX model: static shapes, one session run for the whole of it. */
@@ -67,5 +69,5 @@ export function compile (step: Step, inputs: ReadonlyMap<string, TensorSpec>, we
 function weightNamed (graph: Graph, name: string, weights: ReadonlyMap<string, ExternalWeight>): Value {
   const weight = weights.get(name)
   if (weight === undefined) throw new Error(`the step asks for ${name}, which is neither an input nor a weight`)
-  return graph.external(name, weight.shape, weight, weight.kept)
+  return graph.external(name, weight.shape, weight, weight)
 }

@@ -54,7 +54,7 @@ function fields (named: Readonly<Record<string, Field>>): protobuf.INamespace {
 }
 
 /** Element types (`TensorProto.DataType`). */
-export const ELEMENT = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10, bfloat16: 16 } as const
+export const ELEMENT = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10, bfloat16: 16 } as const
 export type Element = keyof typeof ELEMENT
 
 /** Numbers of `AttributeProto.AttributeType`. */

@@ -2,6 +2,7 @@ import { BackendError, EngineError } from '../../errors.js'
 import type { FloatTensor, NamedTensors, TensorData } from '../../types.js'
 import type { Engine, Weights } from '../engine.js'
 import { checkMemory, defaultMemory } from '../memory-limit.js'
+import { namesWith } from '../quantization.js'
 import { specsOf, type StepRun } from '../step.js'
 import { compile } from './compile.js'
 import { type ExternalWeights, externalWeights } from './external-weights.js'
@@ -47,12 +48,12 @@ export class OnnxEngine implements Engine {
   /** Steps that are too large, by their ids: in bytes. */
   readonly #tooLarge = new Map<string, number>()
 
-  private constructor (runtime: Runtime, weights: ExternalWeights, init: OnnxEngineInit & { readonly device: Device }) {
+  private constructor (runtime: Runtime, weights: ExternalWeights, { name, description }: Pick<Engine, 'name' | 'description'>, init: OnnxEngineInit & { readonly device: Device }) {
     this.#runtime = runtime
     this.#weights = weights
     this.#init = init
-    this.name = `onnxruntime-${init.device}`
-    this.description = `ONNX Runtime (${init.device}${init.threads === undefined ? '' : `, ${init.threads} threads`})`
+    this.name = name
+    this.description = description
   }
 
   /**
@@ -66,7 +67,11 @@ export class OnnxEngine implements Engine {
     if (device !== 'cpu') {
       for (const kept of new Set([...external.weights.values()].map(({ kept }) => kept))) await checkProducts(runtime, device, kept)
     }
-    return new OnnxEngine(runtime, external, { ...init, device })
+    const names = namesWith(weights, {
+      name: `onnxruntime-${device}`,
+      description: `ONNX Runtime (${device}${init.threads === undefined ? '' : `, ${init.threads} threads`})`
+    })
+    return new OnnxEngine(runtime, external, names, { ...init, device })
   }
 
   async run (run: StepRun): Promise<NamedTensors<Float32Array>> {

@@ -34,6 +34,17 @@ export function causalBias ({ attentionMask, fillBias, positions }: Visibility, 
   return tf.add(tf.mul(tf.sub(1, seen), MASKED), tf.reshape(fillBias, [rows, 1, 1, keys]))
 }
 
+/**
+ * Added to the scores where each position looks at all of another text, or of its own, but at no padding.
+ *
+ * @returns `[rows, 1, 1, keys]`
+ */
+export function bidirectionalBias ({ attentionMask, fillBias }: Omit<Visibility, 'positions'>): tf.Tensor4D {
+  const [rows, keys] = attentionMask.shape
+  const bias = tf.add(tf.mul(tf.sub(1, attentionMask), MASKED), fillBias) // [rows, keys]
+  return tf.reshape(bias, [rows, 1, 1, keys])
+}
+
 /** 1 where a position looks; known without the numbers of any tensor. */
 function triangle (length: number, window: number): tf.Tensor4D {
   const before = Float32Array.from({ length: length * length }, (_, i) => {
@@ -56,7 +67,7 @@ function between ({ queries, keys }: Positions, window: number): tf.Tensor4D {
  * @param query `[rows, heads, length, size]`
  * @param key `[rows, groups, keys, size]`
  * @param value `[rows, groups, keys, size]`
- * @param bias `[rows, 1, length, keys]`
+ * @param bias `[rows, heads, length, keys]`, or 1 where it is the same along an axis
  * @returns `[rows, heads, length, size]`
  */
 export function attention (query: tf.Tensor4D, key: tf.Tensor4D, value: tf.Tensor4D, bias: tf.Tensor4D, scale: number): tf.Tensor4D {

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs'
+import { matrixInput } from '../../engine/matrix-input.js'
 import type { Site } from '../../types.js'
 import type { Network, Parameters, Tap } from '../network.js'
 
-/** The linear modules of one pass, by their names, with the tap at each. */
+/** The modules of one pass that multiply by a matrix, by their names, with the tap at each. */
 export class Modules {
   readonly #network: Pick<Network, 'info' | 'siteWeight'>
   readonly #parameters: Parameters
@@ -14,11 +15,17 @@ export class Modules {
     this.#tap = tap
   }
 
-  /** x·W + b, W in the layout in which it is stored. x `[tokens, in]` → `[tokens, out]` */
+  /**
+   * x·W + b, W in the layout in which it is stored; of a convolution the same for each patch.
+   *
+   * @param x `[places, in]`; of a convolution `[pixels, channels]`
+   * @returns `[places, out]`
+   */
   linear (name: string, x: tf.Tensor2D, { bias }: { readonly bias: boolean }): tf.Tensor2D {
+    const site = this.#site(name)
     const { layout } = this.#network.siteWeight(name)
-    const product: tf.Tensor2D = tf.matMul(x, this.#parameters.weight(name), false, layout === 'out-in') // [tokens, out]
-    return this.#tap(this.#site(name), x, bias ? tf.add<tf.Tensor2D>(product, this.#parameters.tensor(`${name}.bias`)) : product)
+    const product: tf.Tensor2D = tf.matMul(matrixInput(site, x), this.#parameters.weight(name), false, layout === 'out-in') // [places, out]
+    return this.#tap(site, x, bias ? tf.add<tf.Tensor2D>(product, this.#parameters.tensor(`${name}.bias`)) : product)
   }
 
   #site (name: string): Site {

@@ -5,7 +5,7 @@ import { ACTIVATIONS } from '../layers/activations.js'
 import { attention, causalBias } from '../layers/attention.js'
 import { Modules } from '../layers/modules.js'
 import { layerNorm } from '../layers/norms.js'
-import type { Network, NetworkInfo, Parameters, SiteWeight, Tap, Tokens } from '../network.js'
+import type { CausalNetwork, NetworkInfo, Parameters, Remembered, SiteWeight, Tap, Tokens } from '../network.js'
 
 const size = z.number().int().positive()
 
@@ -28,7 +28,7 @@ export const gpt2Config = z.object({
 export type Gpt2Config = z.infer<typeof gpt2Config>
 
 /** GPT-2 (Radford et al. 2019) with transformers' module names. Weights of its linear modules are `[in, out]` (Conv1D). */
-export class Gpt2 implements Network {
+export class Gpt2 implements CausalNetwork {
   readonly info: NetworkInfo
   readonly weights: ReadonlyMap<string, readonly number[]>
   readonly prefix = 'transformer.'
@@ -36,7 +36,16 @@ export class Gpt2 implements Network {
 
   constructor (config: Gpt2Config) {
     this.#config = config
-    this.info = { sites: sitesOf(config), output: HEAD, defaultSites: ['c_attn'], fanInFanOut: true, positions: config.n_positions, vocabSize: config.vocab_size }
+    this.info = {
+      task: 'CAUSAL_LM',
+      sites: sitesOf(config),
+      output: HEAD,
+      defaultSites: ['c_attn'],
+      fanInFanOut: true,
+      positions: config.n_positions,
+      vocabSize: config.vocab_size,
+      labels: []
+    }
     this.weights = new Map(shapesOf(config))
   }
 
@@ -45,7 +54,7 @@ export class Gpt2 implements Network {
     return { name: this.#config.tie_word_embeddings ? TOKEN_EMBEDDING : `${HEAD}.weight`, layout: 'out-in' }
   }
 
-  logits (parameters: Parameters, { inputIds, remember, ...visibility }: Tokens, tap: Tap): tf.Tensor3D {
+  logits (parameters: Parameters, { inputIds, remember, ...visibility }: Tokens & Remembered, tap: Tap): tf.Tensor2D {
     const { n_layer: layers, n_embd: width } = this.#config
     const [rows, length] = inputIds.shape
     const token = tf.gather(parameters.tensor<tf.Tensor2D>(TOKEN_EMBEDDING), tf.reshape(inputIds, [-1])) // [tokens, width]
@@ -56,7 +65,7 @@ export class Gpt2 implements Network {
     let h = tf.reshape<tf.Rank.R2>(tf.add(tf.reshape(token, [rows, length, width]), position), [-1, width]) // [tokens, width]
     const pass = new Pass(this.#config, parameters, new Modules(this, parameters, tap), remember)
     for (let layer = 0; layer < layers; layer++) h = pass.layer(layer, h, bias)
-    return tf.reshape(pass.head(h), [rows, length, this.info.vocabSize])
+    return pass.head(h)
   }
 }
 
@@ -65,9 +74,9 @@ class Pass {
   readonly #config: Gpt2Config
   readonly #parameters: Parameters
   readonly #modules: Modules
-  readonly #remember: NonNullable<Tokens['remember']>
+  readonly #remember: NonNullable<Remembered['remember']>
 
-  constructor (config: Gpt2Config, parameters: Parameters, modules: Modules, remember: Tokens['remember'] = (_, made) => made) {
+  constructor (config: Gpt2Config, parameters: Parameters, modules: Modules, remember: Remembered['remember'] = (_, made) => made) {
     this.#config = config
     this.#parameters = parameters
     this.#modules = modules

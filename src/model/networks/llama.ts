@@ -5,14 +5,14 @@ import { attention, causalBias } from '../layers/attention.js'
 import { Modules } from '../layers/modules.js'
 import { rmsNorm } from '../layers/norms.js'
 import { rotate, type Rotations, rotations, rotationsAt } from '../layers/rope.js'
-import type { Network, NetworkInfo, Parameters, SiteWeight, Tap, Tokens } from '../network.js'
+import type { CausalNetwork, NetworkInfo, Parameters, Remembered, SiteWeight, Tap, Tokens } from '../network.js'
 import type { LlamaSettings } from './llama-config.js'
 
 /**
  * Llama (arXiv 2302.13971, 2307.09288, 2407.21783), and what differs from it in details: Mistral (arXiv 2310.06825), Qwen 2
  * (arXiv 2407.10671) and Qwen 3 (arXiv 2505.09388). transformers' module names; weights of linear modules are `[out, in]`.
  */
-export class Llama implements Network {
+export class Llama implements CausalNetwork {
   readonly info: NetworkInfo
   readonly weights: ReadonlyMap<string, readonly number[]>
   readonly prefix = 'model.'
@@ -20,7 +20,16 @@ export class Llama implements Network {
 
   constructor (settings: LlamaSettings) {
     this.#settings = settings
-    this.info = { sites: sitesOf(settings), output: HEAD, defaultSites: ['q_proj', 'v_proj'], fanInFanOut: false, positions: settings.positions, vocabSize: settings.vocabSize }
+    this.info = {
+      task: 'CAUSAL_LM',
+      sites: sitesOf(settings),
+      output: HEAD,
+      defaultSites: ['q_proj', 'v_proj'],
+      fanInFanOut: false,
+      positions: settings.positions,
+      vocabSize: settings.vocabSize,
+      labels: []
+    }
     this.weights = new Map(shapesOf(settings))
   }
 
@@ -28,15 +37,15 @@ export class Llama implements Network {
     return { name: site === HEAD && this.#settings.tied ? EMBEDDING : `${site}.weight`, layout: 'out-in' }
   }
 
-  logits (parameters: Parameters, { inputIds, remember, ...visibility }: Tokens, tap: Tap): tf.Tensor3D {
-    const { layers, windows, size, rope, vocabSize } = this.#settings
-    const [rows, length] = inputIds.shape
+  logits (parameters: Parameters, { inputIds, remember, ...visibility }: Tokens & Remembered, tap: Tap): tf.Tensor2D {
+    const { layers, windows, size, rope } = this.#settings
+    const [, length] = inputIds.shape
     const biases = new Map([...new Set(windows)].map(window => [window, causalBias(visibility, window)]))
     const turns = visibility.positions === undefined ? rotations(rope, length, size) : rotationsAt(rope, visibility.positions, size)
     const pass = new Pass(this.#settings, parameters, new Modules(this, parameters, tap), turns, remember)
     let h = tf.gather(parameters.tensor<tf.Tensor2D>(EMBEDDING), tf.reshape(inputIds, [-1])) // [tokens, width]
     for (let layer = 0; layer < layers; layer++) h = pass.layer(layer, h, biases.get(windows[layer]) as tf.Tensor4D)
-    return tf.reshape(pass.head(h), [rows, length, vocabSize])
+    return pass.head(h)
   }
 }
 
@@ -46,9 +55,9 @@ class Pass {
   readonly #parameters: Parameters
   readonly #modules: Modules
   readonly #rotations: Rotations
-  readonly #remember: NonNullable<Tokens['remember']>
+  readonly #remember: NonNullable<Remembered['remember']>
 
-  constructor (settings: LlamaSettings, parameters: Parameters, modules: Modules, rotations: Rotations, remember: Tokens['remember'] = (_, made) => made) {
+  constructor (settings: LlamaSettings, parameters: Parameters, modules: Modules, rotations: Rotations, remember: Remembered['remember'] = (_, made) => made) {
     this.#settings = settings
     this.#parameters = parameters
     this.#modules = modules

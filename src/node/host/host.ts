@@ -2,7 +2,8 @@ import type { PeerId } from '@libp2p/interface'
 import { InvalidBatchError, InvalidOptionError, ModelMismatchError, ProtocolError, UnknownJobError, UnknownSiteError } from '../../errors.js'
 import { hasFactors } from '../../gl/factor-gradients.js'
 import type { Job } from '../../job.js'
-import { checkBatch } from '../../model/pass.js'
+import { checkBatch } from '../../model/tasks/tasks.js'
+import { tokensOf } from '../../places.js'
 import { verifyRecord } from '../../protocols/contribution/index.js'
 import type { OpenReply, StepReply, StepRequest } from '../../protocols/step/index.js'
 import type { AdaptationData, Site } from '../../types.js'
@@ -100,8 +101,8 @@ export class Host {
   async step (peer: PeerId, request: StepRequest, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
     const joined = this.jobs.get(request.job)
     if (joined === undefined) throw new UnknownJobError(`job ${request.job} is not open here`)
-    this.#checkSize(request)
     checkBatch(request.batch, this.model.info)
+    this.#checkSize(request)
     const { kind } = joined.job.auxiliary
     if (request.wire === 'factors' && !hasFactors(joined.job.auxiliary)) throw new InvalidOptionError(`${kind} auxiliaries have no factors; use the wire form f32 or bf16`)
     await this.#take(peer, request, joined, signal)
@@ -123,7 +124,7 @@ export class Host {
         return applied
       }
     }, signal)
-    if (purpose === 'train') this.#measure(batch.rows * batch.length, timings.pass)
+    if (purpose === 'train') this.#measure(tokensOf(batch, this.model.info.sites), timings.pass)
     const shown = version === null || joined.job.mode === 'alone' ? [] : members.held.map(({ record }) => record)
     return { reply: { loss, tokens, version, members: shown, timings }, data, parts }
   }
@@ -138,10 +139,12 @@ export class Host {
     await members.fetch(contribution, signal)
   }
 
-  #checkSize ({ batch: { rows, length } }: StepRequest): void {
+  #checkSize ({ batch }: StepRequest): void {
+    const { rows } = batch
     if (rows > this.limits.rows) throw new InvalidBatchError(`${rows} rows; this host accepts at most ${this.limits.rows} in a batch`)
-    if (rows * length > this.limits.tokens) {
-      throw new InvalidBatchError(`${rows} rows of ${length} tokens; this host accepts at most ${this.limits.tokens} tokens in a batch`)
+    const tokens = tokensOf(batch, this.model.info.sites)
+    if (tokens > this.limits.tokens) {
+      throw new InvalidBatchError(`${rows} rows of ${tokens / rows} tokens; this host accepts at most ${this.limits.tokens} tokens in a batch`)
     }
   }
 

@@ -5,19 +5,20 @@ import type { Manifest } from '../../tensor/chunks.js'
 import type { Offer } from '../../protocols/advert/index.js'
 import { stepServer, type StepReply, type StepRequest } from '../../protocols/step/index.js'
 import type { JobMessage } from '../../protocols/topic/index.js'
+import { PROCESSOR_FILE } from '../dataset.js'
 import type { ColaNode } from '../node.js'
 import type { EncodedPart, EncodedParts } from './encoded-part.js'
 import type { Host } from './host.js'
 
-/** Files that a trainer needs to turn text into tokens. */
-const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja']
+/** Files that a trainer needs to turn its data into what the model takes. */
+const DATA_FILES = ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', PROCESSOR_FILE]
 
 /** How long the trainer may take to listen, in milliseconds, see `JobTopic.publish`. */
 const ANNOUNCE_TIMEOUT = 30_000
 
 export interface LendInit {
   readonly host: Host
-  /** The model's folder, whose tokenizer is offered too. */
+  /** The model's folder, whose tokenizer or image processor is offered too. */
   readonly folder: string
 }
 
@@ -28,7 +29,7 @@ export interface LendInit {
  * @returns stops it
  */
 export async function lend (node: ColaNode, { host, folder }: LendInit): Promise<() => Promise<void>> {
-  const files = await tokenizerFiles(node, folder)
+  const files = await dataFiles(node, folder)
   const lendings = new Map<string, Lending>()
   const server = stepServer({
     counter: node.traffic,
@@ -101,13 +102,13 @@ class Lending {
 }
 
 function offerOf ({ model: { info, engine }, limits, tokensPerSecond }: Host, files: Record<string, Manifest>): Offer {
-  const { id, name, sites, output, defaultSites, fanInFanOut, positions, vocabSize } = info
-  return { model: id, name, sites: [...sites], output, defaultSites: [...defaultSites], fanInFanOut, positions, vocabSize, limits, tokensPerSecond, engine: engine.description, files }
+  const { id, name, sites, defaultSites, labels, ...rest } = info
+  return { model: id, name, sites: [...sites], defaultSites: [...defaultSites], labels: [...labels], ...rest, limits, tokensPerSecond, engine: engine.description, files }
 }
 
-async function tokenizerFiles (node: ColaNode, folder: string): Promise<Record<string, Manifest>> {
+async function dataFiles (node: ColaNode, folder: string): Promise<Record<string, Manifest>> {
   const files: Record<string, Manifest> = {}
-  for (const name of TOKENIZER_FILES) {
+  for (const name of DATA_FILES) {
     const bytes = await readFile(join(folder, name)).catch(() => undefined)
     if (bytes !== undefined) files[name] = node.store.put(bytes, 'tokenizer')
   }

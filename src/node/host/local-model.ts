@@ -5,16 +5,13 @@ import { joinBlocks, type RowBlock } from '../../gl/row-blocks.js'
 import { BaseModel, type ModelInfo } from '../../model/base-model.js'
 import type { PassShape } from '../../model/joined-batch.js'
 import type { PassResult } from '../../model/pass.js'
-import type { ModelDtype } from '../../model/weights.js'
+import type { WeightForm } from '../../model/weights.js'
 import type { AdaptationData, Site, SiteData } from '../../types.js'
 import { encodeParts } from './encoded-part.js'
 import type { LentAdapter, LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
 import { meanChange } from './weight-changes.js'
 
-export interface ModelOptions extends EngineOptions {
-  /** What the base model's matrices are kept as. @default f32 */
-  readonly dtype?: ModelDtype
-}
+export type ModelOptions = EngineOptions & WeightForm
 
 /** A base model in this thread, with whatever is merged into it or runs beside it. */
 export class LocalModel implements LentModel {
@@ -31,8 +28,8 @@ export class LocalModel implements LentModel {
   }
 
   /** @throws what `BaseModel.load` and `openEngine` throw */
-  static async open (folder: string, { dtype, ...engine }: ModelOptions, log: (line: string) => void, allocate?: (bytes: number) => Uint8Array): Promise<LocalModel> {
-    return new LocalModel(await BaseModel.load(folder, async weights => await openEngine(weights, engine, log), dtype), allocate)
+  static async open (folder: string, { dtype, baseQuantize, ...engine }: ModelOptions, log: (line: string) => void, allocate?: (bytes: number) => Uint8Array): Promise<LocalModel> {
+    return new LocalModel(await BaseModel.load(folder, async weights => await openEngine(weights, engine, log), { dtype, baseQuantize }), allocate)
   }
 
   get info (): ModelInfo { return this.#model.info }
@@ -100,8 +97,8 @@ function rowsInPass (parts: readonly LentPart[], { firstRow, rows }: PassShape):
 
 function blocksOf (parts: readonly LentPart[], shape: PassShape): RowBlock[] {
   return rowsInPass(parts, shape)
-    .map((rows, i) => ({ tokens: rows * shape.length, own: parts.at(i)?.beside ?? null }))
-    .filter(({ tokens }) => tokens > 0)
+    .map((rows, i) => ({ rows, own: parts.at(i)?.beside ?? null }))
+    .filter(({ rows }) => rows > 0)
 }
 
 function fittedRows (parts: readonly LentPart[], shape: PassShape): FittedRows[] {

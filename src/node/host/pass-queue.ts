@@ -1,7 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { HostBusyError } from '../../errors.js'
+import { tokensOf } from '../../places.js'
 import { unlessAborted } from '../../protocols/deadline.js'
-import type { AuxiliarySpec, Batch, WireForm } from '../../types.js'
+import type { AuxiliarySpec, Batch, Site, WireForm } from '../../types.js'
 import type { Applied } from '../applied.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
 
@@ -102,7 +103,7 @@ export class PassQueue {
     const group: Ready[] = []
     const taken = new Set<PassRequest>()
     for (const waiting of inOrder) {
-      if (!fits(group, waiting)) continue
+      if (!fits(group, waiting, this.#model.info.sites)) continue
       try {
         const ready = { ...waiting, applied: waiting.request.applied() }
         if (group.length > 0 && stateOf(group[0]) !== stateOf(ready)) continue
@@ -113,7 +114,7 @@ export class PassQueue {
       taken.add(waiting.request)
     }
     this.#waiting = this.#waiting.filter(({ request }) => !taken.has(request))
-    for (const { request: { job, batch } } of group) this.#served.set(job, (this.#served.get(job) ?? 0) + batch.rows * batch.length)
+    for (const { request: { job, batch } } of group) this.#served.set(job, (this.#served.get(job) ?? 0) + tokensOf(batch, this.#model.info.sites))
     return group
   }
 
@@ -150,16 +151,21 @@ function stateOf ({ request: { job }, applied: { version, merged } }: Ready): st
   return merged === undefined ? null : `${job}/${version ?? ''}`
 }
 
-/** Whether it wants the same sites, and does not make the pass too long. */
-function fits (group: readonly Waiting[], other: Waiting): boolean {
+/**
+ * Whether it wants the same sites, and does not make the pass too long.
+ *
+ * @param all sites of the model
+ */
+function fits (group: readonly Waiting[], other: Waiting, all: readonly Site[]): boolean {
   if (group.length === 0) return true
-  const longest = Math.max(...[...group, other].map(({ request }) => widthOf(request)))
+  const longest = Math.max(...[...group, other].map(({ request }) => widthOf(request, all)))
   const rows = [...group, other].reduce((sum, { request }) => sum + request.batch.rows, 0)
   return group[0].request.sites.join() === other.request.sites.join() && rows * longest <= JOINED_TOKENS
 }
 
 /** What a row takes, in tokens: those that it has, or the rank of the factors whose gradients are wanted of it. */
-function widthOf ({ batch: { length }, wire, auxiliary: { rank } }: PassRequest): number {
+function widthOf ({ batch, wire, auxiliary: { rank } }: PassRequest, all: readonly Site[]): number {
+  const length = tokensOf(batch, all) / batch.rows
   return wire === 'factors' ? Math.max(length, rank) : length
 }
 

@@ -9,12 +9,14 @@ import type { WireForm } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Reporter } from '../reporter.js'
-import { RemoteHost } from './remote-host.js'
+import { RemoteHost, type RemoteHostInit } from './remote-host.js'
 import type { Step, StepResult, StepRunner } from './step-runner.js'
 
 export interface MeshHostsInit {
   readonly node: ColaNode
   readonly joined: JoinedJob
+  /** What the job's base model is for. */
+  readonly model: RemoteHostInit['model']
   readonly wire: WireForm
   /** How long to look for a host before giving up, in milliseconds. */
   readonly patience: number
@@ -95,13 +97,13 @@ export class MeshHosts implements StepRunner {
 
   /** @throws {NoHostError} if no host is found in time; if there was one, and it failed, its error */
   async #connect (signal: AbortSignal): Promise<RemoteHost> {
-    const { node, joined, patience, reporter, wire } = this.#init
+    const { node, joined, model, patience, reporter, wire } = this.#init
     const deadline = new Deadline(patience, `a host of ${joined.job.model}`, signal)
     try {
       for (;;) {
         const host = await this.#next(deadline.signal)
         try {
-          const opened = await RemoteHost.open(node, this.#client, host, joined, wire, deadline.signal)
+          const opened = await RemoteHost.open({ node, client: this.#client, peer: host, joined, model, wire }, deadline.signal)
           reporter.log(`using host ${host.toString()}`)
           return opened
         } catch (error) {

@@ -3,6 +3,7 @@ import { InvalidOptionError } from '../../errors.js'
 import { OPTIMIZERS } from '../../gl/optimizer.js'
 import { SCHEDULES } from '../../gl/schedule.js'
 import { MODEL_DTYPES } from '../../model/weights.js'
+import { QUANTIZATIONS } from '../../tensor/quantize.js'
 import { AUXILIARY_KINDS, MODES } from '../../types.js'
 import { WIRE_OPTIONS } from './wire-form.js'
 
@@ -14,9 +15,11 @@ export const trainOptionsSchema = z.strictObject({
   model: z.string().min(1),
   /** What the matrices of a model in a folder are rounded to, as its hosts do: others have another id. */
   dtype: z.enum(MODEL_DTYPES).default('f32'),
-  /** Files and folders of text. */
+  /** As what the matrices of linear modules of a model in a folder are kept, as its hosts do. */
+  baseQuantize: z.enum(QUANTIZATIONS).optional(),
+  /** Files and folders of what the model takes. */
   data: z.array(z.string()).optional(),
-  /** One fixed batch for every step in place of `data`: safetensors with `input_ids`, `attention_mask` and `labels`. */
+  /** One fixed batch for every step in place of `data`: safetensors, see `readBatchFile`. */
   batch: z.string().optional(),
   /** Module names, as PEFT's `target_modules`; those of `adapter`, or the architecture's default. */
   sites: z.array(z.string().min(1)).min(1).optional(),
@@ -38,6 +41,8 @@ export const trainOptionsSchema = z.strictObject({
   /** Batches that are gathered before a fit. */
   interval: count.default(1),
   batchSize: count.default(8),
+  /** Whether rows of about the same length come together, so that less is filled up. */
+  groupByLength: z.boolean().default(false),
   /** Tokens in a row; 128, or the model's positions if they are fewer. */
   length: count.optional(),
   /** Batches in all. */

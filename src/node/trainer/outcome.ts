@@ -27,6 +27,6 @@ export function outcomeOf ({ job, sites, members, peer }: JoinedJob): Outcome {
 }
 
 /** In PEFT's format. */
-export async function writeOutcome (folder: string, { adapter }: Outcome, { name, fanInFanOut }: ModelInfo): Promise<void> {
-  await writeAdapter(folder, adapter, name, fanInFanOut)
+export async function writeOutcome (folder: string, { adapter }: Outcome, base: ModelInfo): Promise<void> {
+  await writeAdapter(folder, adapter, base)
 }

@@ -27,10 +27,9 @@ export class OwnHost implements StepRunner {
 
   async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
     const { id, job: { auxiliary }, sites } = this.#joined
-    const { rows, length } = step.batch
     const wire = this.#wire
     const { reply, data } = await this.#host.step(this.#peer, { ...step, job: id, wire }, 'tensors', signal)
-    const sent = wire !== 'bf16' || data.size === 0 ? data : decodeAdaptation(encodeAdaptation(data, wire), layoutOf(wire, auxiliary, sites, rows * length))
+    const sent = wire !== 'bf16' || data.size === 0 ? data : decodeAdaptation(encodeAdaptation(data, wire), layoutOf(wire, auxiliary, sites, step.batch))
     return await use({ reply, data: sent })
   }
 

@@ -73,8 +73,8 @@ export function createLearner (options: TrainOptions, { job, sites, start }: Pla
 
 /** Names all that decides the numbers of a run: sha-256 in hex. */
 export function runId (options: TrainOptions, { job, start }: Plan, fingerprint: string): string {
-  const { optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, batchSize, steps, wire } = options
-  const decisive = { job: jobId(job), fingerprint, optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, batchSize, steps, wire }
+  const { optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, batchSize, groupByLength, steps, wire } = options
+  const decisive = { job: jobId(job), fingerprint, optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, batchSize, groupByLength, steps, wire }
   const hash = createHash('sha256').update(JSON.stringify(decisive))
   if (start !== undefined) hash.update(encodeAdapter(start))
   return hash.digest('hex')

@@ -1,7 +1,8 @@
 import type { PeerId } from '@libp2p/interface'
 import { pEventIterator } from 'p-event'
 import { ModelMismatchError, ProtocolError } from '../../errors.js'
-import { shiftLabels } from '../../model/loss.js'
+import type { NetworkInfo } from '../../model/network.js'
+import { countedIn } from '../../model/tasks/tasks.js'
 import { Deadline } from '../../protocols/deadline.js'
 import type { StepClient, StepReply } from '../../protocols/step/index.js'
 import type { AdaptationMessage, JobTopic, Received } from '../../protocols/topic/index.js'
@@ -22,22 +23,34 @@ const PLACES = 3
 type Announcement = CustomEvent<Received<AdaptationMessage>>
 type Announcements = AsyncIterableIterator<Announcement>
 
+export interface RemoteHostInit {
+  readonly node: ColaNode
+  readonly client: StepClient
+  readonly peer: PeerId
+  readonly joined: JoinedJob
+  /** What the job's base model is for. */
+  readonly model: Pick<NetworkInfo, 'task' | 'labels'>
+  readonly wire: WireForm
+}
+
 /** One host of the mesh, at which this trainer's job is open. */
 export class RemoteHost {
   readonly peer: PeerId
   readonly #node: ColaNode
   readonly #client: StepClient
   readonly #joined: JoinedJob
+  readonly #model: RemoteHostInit['model']
   readonly #topic: JobTopic
   readonly #wire: WireForm
   /** Where parts of adaptation data are put, in turns. */
   readonly #places: Uint8Array[] = []
 
-  private constructor (node: ColaNode, client: StepClient, peer: PeerId, joined: JoinedJob, topic: JobTopic, wire: WireForm) {
+  private constructor ({ node, client, peer, joined, model, wire }: RemoteHostInit, topic: JobTopic) {
     this.peer = peer
     this.#node = node
     this.#client = client
     this.#joined = joined
+    this.#model = model
     this.#topic = topic
     this.#wire = wire
   }
@@ -48,7 +61,8 @@ export class RemoteHost {
    * @throws {ModelMismatchError} if the host serves another model, or sites of other sizes, than it was said to
    * @throws what the host refuses with
    */
-  static async open (node: ColaNode, client: StepClient, peer: PeerId, joined: JoinedJob, wire: WireForm, signal: AbortSignal): Promise<RemoteHost> {
+  static async open (init: RemoteHostInit, signal: AbortSignal): Promise<RemoteHost> {
+    const { node, client, peer, joined } = init
     const { topic, job, sites, id } = joined
     if (topic === undefined) throw new ProtocolError('the job was joined without a network')
     const opened = await client.open(peer, job, { signal })
@@ -56,13 +70,13 @@ export class RemoteHost {
       throw new ModelMismatchError(`${peer.toString()} advertises model ${job.model}, but serves ${opened.model}, or sites of other sizes`)
     }
     await node.contributions.sync(peer, id, { signal })
-    return new RemoteHost(node, client, peer, joined, topic, wire)
+    return new RemoteHost(init, topic)
   }
 
   /** @throws {ProtocolError} if the host's reply is not one to this step */
   async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
     const announcements = this.#listen()
-    const { tokens } = shiftLabels(step.batch)
+    const tokens = countedIn(step.batch, this.#model)
     try {
       const reply = await this.#client.step(this.peer, { ...step, job: this.#joined.id, wire: this.#wire }, { signal })
       if (reply.tokens !== tokens) throw new ProtocolError(`the host counts ${reply.tokens} tokens in a batch that has ${tokens}`)
@@ -94,12 +108,11 @@ export class RemoteHost {
     mesh.addEventListener('peer:disconnect', onDisconnect)
     try {
       if (missing.size > 0 && mesh.getConnections(this.peer).length === 0) throw new ProtocolError('the host went away before its data were here')
-      const { rows, length } = step.batch
       const pulls: Array<Promise<AdaptationData>> = []
       let turn = 0
       const begin = async (): Promise<void> => {
         const { manifest, sites } = await this.#announced(step, reply, announcements, missing, deadline.signal)
-        const layout = layoutOf(this.#wire, this.#joined.job.auxiliary, sites, rows * length)
+        const layout = layoutOf(this.#wire, this.#joined.job.auxiliary, sites, step.batch)
         const pull = this.#pull(manifest, layout, turn++ % PLACES, deadline.signal)
         pull.catch(() => {}) // it is told when it is waited for
         pulls.push(pull)
@@ -152,5 +165,5 @@ export class RemoteHost {
 }
 
 function sorted (sites: readonly Site[]): unknown[] {
-  return [...sites].sort((a, b) => a.name < b.name ? -1 : 1).map(({ name, inFeatures, outFeatures }) => [name, inFeatures, outFeatures])
+  return [...sites].sort((a, b) => a.name < b.name ? -1 : 1).map(({ name, inFeatures, outFeatures, places, convolution }) => [name, inFeatures, outFeatures, places, convolution])
 }

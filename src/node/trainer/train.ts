@@ -2,9 +2,10 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromString } from '@libp2p/peer-id'
+import type { Batches } from '../../data/batches.js'
 import type { EngineOptions } from '../../engine/open-engine.js'
 import { InvalidOptionError, ProtocolError } from '../../errors.js'
-import { loadTokenizer } from '../../model/tokenizer.js'
+import { tokensOf } from '../../places.js'
 import { BlobStore } from '../../protocols/blob/index.js'
 import type { TrafficReport } from '../../protocols/traffic.js'
 import type { Mode, WireForm } from '../../types.js'
@@ -16,7 +17,7 @@ import type { Reporter } from '../reporter.js'
 import { CheckpointFile } from './checkpoint.js'
 import { evaluate } from './evaluate.js'
 import { MeshHosts } from './mesh-hosts.js'
-import { isFolder, modelInFolder, modelInMesh, type ModelSource } from './model-source.js'
+import { isFolder, modelInFolder, modelInMesh, type ModelSource, sourceInFolder } from '../model-source.js'
 import type { TrainOptions } from './options.js'
 import { outcomeOf, writeOutcome } from './outcome.js'
 import { OwnHost } from './own-host.js'
@@ -87,14 +88,14 @@ const STATE_INTERVAL = 500
  */
 export async function trainLocally (options: TrainOptions, context: Omit<TrainContext, 'engine'>, engine: EngineOptions = {}): Promise<TrainReport> {
   if (!await isFolder(options.model)) throw new InvalidOptionError(`${options.model} is not a folder; --local needs the base model's folder`)
-  const model = await ModelThread.open({ folder: options.model, dtype: options.dtype, log: line => context.reporter.log(line), ...engine })
+  const model = await ModelThread.open({ folder: options.model, dtype: options.dtype, baseQuantize: options.baseQuantize, log: line => context.reporter.log(line), ...engine })
   context.reporter.log(`computes on ${model.engine.description}`)
   try {
     const unlimited = { rows: Number.MAX_SAFE_INTEGER, tokens: Number.MAX_SAFE_INTEGER, rank: Number.MAX_SAFE_INTEGER }
     const jobs = new Jobs({ identity: await generateKeyPair('Ed25519'), store: new BlobStore(), log: error => context.reporter.log(String(error)) })
     const host = new Host({ model, jobs, limits: unlimited })
     return await trainAt({
-      source: { info: model.info, tokenizer: async () => await loadTokenizer(options.model) },
+      source: sourceInFolder(options.model, model.info),
       jobs,
       runner: (joined, wire) => new OwnHost(host, peerIdFromString(jobs.peer), joined, wire),
       peer: null,
@@ -115,14 +116,14 @@ export async function trainInMesh (node: ColaNode, options: TrainOptions, contex
   const { reporter, signal } = context
   const patience = options.patience * 1000
   const source = await isFolder(options.model)
-    ? await modelInFolder(options.model, options.dtype)
+    ? await modelInFolder(options.model, options)
     : await modelInMesh(node, options.model, patience, signal)
   return await trainAt({
     source,
     jobs: node.jobs,
     runner: (joined, wire) => own?.model.info.id === source.info.id
       ? new OwnHost(own, node.mesh.peerId, joined, wire)
-      : new MeshHosts({ node, joined, wire, patience, reporter }),
+      : new MeshHosts({ node, joined, model: source.info, wire, patience, reporter }),
     peer: node.mesh.peerId.toString(),
     bytes: () => node.traffic.report(),
     lasting: true
@@ -143,8 +144,7 @@ async function trainAt (place: Place, options: TrainOptions, context: TrainConte
   const learner = createLearner(options, { ...plan, start: saved?.adapter ?? plan.start })
   try {
     if (saved !== undefined) learner.restore(saved.learner)
-    const { rows, length } = data.at(0)
-    const wire = wireFormOf(options.wire, auxiliary, rows * length)
+    const wire = wireFormOf(options.wire, auxiliary, tokensOf(await data.at(0), plan.sites))
     const runner = place.runner(joined, wire)
     const standing = await standingIn(joined, learner)
     const training = new Training({ joined, runner, learner, standing, data, checkpoint, steps: options.steps, reporter },
@@ -168,7 +168,7 @@ async function trainAt (place: Place, options: TrainOptions, context: TrainConte
   }
 }
 
-async function takeBaseLoss (training: Training, runner: StepRunner, batches: Parameters<typeof evaluate>[1], { reporter, signal }: TrainContext): Promise<void> {
+async function takeBaseLoss (training: Training, runner: StepRunner, batches: Batches, { reporter, signal }: TrainContext): Promise<void> {
   if (training.progress.baseLoss !== null) return
   const onProgress = (done: number, total: number): void => reporter.progress('base model on held-out data', done, total)
   const base = await evaluate(runner, batches, { adapted: false, contribution: null, onProgress }, signal)
@@ -177,9 +177,9 @@ async function takeBaseLoss (training: Training, runner: StepRunner, batches: Pa
 
 /** At the state that this member has: a host may have to hear of the last contributions first. */
 async function takeAdaptedLoss (
-  training: Training, runner: StepRunner, joined: JoinedJob, batches: Parameters<typeof evaluate>[1], patience: number, { reporter, signal }: TrainContext
+  training: Training, runner: StepRunner, joined: JoinedJob, batches: Batches, patience: number, { reporter, signal }: TrainContext
 ): Promise<number | null> {
-  if (batches.length === 0) return null
+  if (batches.count === 0) return null
   const { members, job } = joined
   const onProgress = (done: number, total: number): void => reporter.progress('adapted model on held-out data', done, total)
   const begun = Date.now()

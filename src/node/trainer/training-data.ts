@@ -1,21 +1,20 @@
 import { createHash } from 'node:crypto'
 import { readBatchFile } from '../../data/batch-file.js'
-import { BatchSource, heldOutBatches } from '../../data/batches.js'
-import { loadData } from '../../data/load.js'
-import type { EncodedRow } from '../../data/rows.js'
-import { checkBatch } from '../../model/pass.js'
-import type { Batch } from '../../types.js'
+import { type Batches, BatchSource, heldOutBatches } from '../../data/batches.js'
+import { checkBatch } from '../../model/tasks/tasks.js'
+import type { RowSet } from '../../data/row-set.js'
+import type { Batch, TensorValues } from '../../types.js'
+import { loadDataset } from '../dataset.js'
+import type { ModelSource } from '../model-source.js'
 import type { Reporter } from '../reporter.js'
-import { rowLength } from '../row-length.js'
-import type { ModelSource } from './model-source.js'
 import type { TrainOptions } from './options.js'
 
 /** What a trainer trains on; nobody but the host sees any of it. */
 export interface TrainingData {
   /** The batch of a step, which depends on nothing but its number, from 0. */
-  readonly at: (step: number) => Batch
+  readonly at: (step: number) => Promise<Batch>
   /** Never trained on. */
-  readonly heldOut: readonly Batch[]
+  readonly heldOut: Batches
   /** Two with the same fingerprint give the same batches. */
   readonly fingerprint: string
 }
@@ -23,42 +22,42 @@ export interface TrainingData {
 /**
  * Reads `--data` or `--batch`.
  *
- * @throws {InvalidDataError} if there is nothing to train on, or the model cannot be trained on conversations and there are some
+ * @throws {InvalidDataError} if there is nothing to train on, or it is no data for this model
  * @throws {InvalidTensorError} or {InvalidBatchError} if the batch file does not hold a batch for this model
  * @throws {InvalidOptionError} if rows would be longer than the model's positions
  */
 export async function readTrainingData (options: TrainOptions, source: ModelSource, reporter: Reporter, signal: AbortSignal): Promise<TrainingData> {
-  const { info } = source
   if (options.batch !== undefined) {
     const batch = await readBatchFile(options.batch)
-    checkBatch(batch, info)
-    return { at: () => batch, heldOut: [], fingerprint: fingerprint([batch.inputIds, batch.attentionMask, batch.labels]) }
+    checkBatch(batch, source.info)
+    const contents = [...batch.tensors.values()].map(({ values }) => values)
+    return { at: async () => await Promise.resolve(batch), heldOut: { count: 0, at: async () => await Promise.resolve(batch) }, fingerprint: fingerprint(contents) }
   }
-  const { batchSize, seed } = options
-  const length = rowLength(options.length, info)
-  const tokenizer = await source.tokenizer()
-  const { endOfText, render } = tokenizer
-  const { train, heldOut, truncated, documents } = await loadData({
-    paths: options.data ?? [],
-    heldOutShare: options.heldOut,
-    length,
-    encode: text => tokenizer.encode(text),
-    render,
-    endOfText,
+  const { batchSize, seed, groupByLength, heldOut: heldOutShare, length, data: paths = [] } = options
+  const { train, heldOut, truncated, documents } = await loadDataset(source, {
+    paths,
+    heldOutShare,
+    ...(length !== undefined && { length }),
     signal,
-    onProgress: (done, total) => reporter.progress('tokenising', done, total)
+    onProgress: (done, total) => reporter.progress('reading data', done, total)
   })
-  reporter.log(`${documents} documents: ${train.length} rows of up to ${length} tokens to train on, ${heldOut.length} held out${truncated === 0 ? '' : `; ${truncated} completions or conversations were cut to fit`}`)
-  const batches = new BatchSource(train, { batchSize, seed, endOfText })
+  reporter.log(`${documents} documents: ${train.count} rows to train on, ${heldOut.count} held out${truncated === 0 ? '' : `; ${truncated} were cut to fit`}`)
+  const batches = new BatchSource(train, { batchSize, seed, groupByLength })
   return {
-    at: step => batches.at(step),
-    heldOut: heldOutBatches(heldOut, batchSize, { endOfText, maxRows: options.heldOutRows }),
-    fingerprint: fingerprint([...train, ...heldOut].map(({ ids }: EncodedRow) => ids))
+    at: async step => await batches.at(step),
+    heldOut: heldOutBatches(heldOut, batchSize, { maxRows: options.heldOutRows }),
+    fingerprint: fingerprint(contentsOf([train, heldOut]))
   }
 }
 
-function fingerprint (rows: readonly Int32Array[]): string {
+function * contentsOf (sets: readonly RowSet[]): Iterable<TensorValues | Buffer> {
+  for (const rows of sets) {
+    for (let row = 0; row < rows.count; row++) yield * rows.contentOf(row)
+  }
+}
+
+function fingerprint (contents: Iterable<TensorValues | Buffer>): string {
   const hash = createHash('sha256')
-  for (const { buffer, byteOffset, byteLength, length } of rows) hash.update(`${length}:`).update(new Uint8Array(buffer, byteOffset, byteLength))
+  for (const { buffer, byteOffset, byteLength, length } of contents) hash.update(`${length}:`).update(new Uint8Array(buffer, byteOffset, byteLength))
   return hash.digest('hex')
 }

@@ -70,7 +70,7 @@ export class Training {
   /** One batch at a host, until x and ∇ĥ of every site are gathered; again from the start where a host fails. */
   async #step (step: number, signal: AbortSignal): Promise<StepReply> {
     const { runner, learner, standing, data: { at } } = this.#init
-    const batch = at(step)
+    const batch = await at(step)
     return await withRecovery(runner, signal, async () => {
       try {
         return await runner.run({ step, purpose: 'train', adapted: true, batch, contribution: this.#contribution }, async ({ reply, data }) => {

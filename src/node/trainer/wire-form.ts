@@ -2,7 +2,7 @@ import { InvalidOptionError } from '../../errors.js'
 import { parameterShapes } from '../../gl/auxiliary.js'
 import { hasFactors } from '../../gl/factor-gradients.js'
 import { factorLayout, type MessageLayout, pairLayout } from '../../tensor/adaptation.js'
-import { type AuxiliarySpec, type Site, WIRE_FORMS, type WireForm } from '../../types.js'
+import { type AuxiliarySpec, type Batch, type Site, WIRE_FORMS, type WireForm } from '../../types.js'
 
 export const WIRE_OPTIONS = ['auto', ...WIRE_FORMS] as const
 /** What a user may ask for: a form, or `auto` for the smallest that is exact. */
@@ -35,9 +35,9 @@ export function describeWire (form: WireForm): string {
   }
 }
 
-/** What a message about some sites must hold. */
-export function layoutOf (form: WireForm, auxiliary: AuxiliarySpec, sites: readonly Site[], tokens: number): MessageLayout {
+/** What a message about some sites and one batch must hold. */
+export function layoutOf (form: WireForm, auxiliary: AuxiliarySpec, sites: readonly Site[], batch: Batch): MessageLayout {
   return form === 'factors'
     ? factorLayout(new Map(sites.map(site => [site.name, parameterShapes(auxiliary, site)])))
-    : pairLayout(sites, tokens)
+    : pairLayout(sites, batch)
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { TASKS } from '../../types.js'
 import { countSchema, hashSchema, manifestSchema, peerSchema, siteNameSchema, siteSchema, sizeSchema } from '../message.js'
 
 export const advertSchema = z.strictObject({
@@ -7,6 +8,7 @@ export const advertSchema = z.strictObject({
   model: hashSchema,
   /** Its name, for people. */
   name: z.string().min(1).max(200),
+  task: z.enum(TASKS),
   sites: z.array(siteSchema).min(1).max(4096),
   /** The site that gives the output, see `selectSites`. */
   output: siteNameSchema,
@@ -15,8 +17,12 @@ export const advertSchema = z.strictObject({
   /** Whether its linear modules store weights as `[in, out]`, PEFT's `fan_in_fan_out`. */
   fanInFanOut: z.boolean(),
   /** The longest row, in tokens. */
-  positions: sizeSchema,
-  vocabSize: sizeSchema,
+  positions: countSchema,
+  vocabSize: countSchema,
+  /** Names of the classes that it tells apart. */
+  labels: z.array(z.string().max(200)).max(10_000),
+  /** What it looks at where a row is no text, in pixels. */
+  image: z.strictObject({ channels: sizeSchema, height: sizeSchema, width: sizeSchema }).exactOptional(),
   limits: z.strictObject({
     /** Rows in a batch. */
     rows: sizeSchema,

@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { InvalidBatchError } from '../../errors.js'
 import type { Job } from '../../job.js'
+import { batchOf } from '../../tensor/batch.js'
+import { decodeSafetensors, encodeSafetensors } from '../../tensor/safetensors.js'
 import { AUXILIARY_KINDS, type Batch, MODES, WIRE_FORMS } from '../../types.js'
 import { recordSchema } from '../contribution/index.js'
 import { bytesSchema, countSchema, hashSchema, siteNameSchema, siteSchema, sizeSchema } from '../message.js'
@@ -21,15 +23,6 @@ const jobSchema: z.ZodType<Job> = z.strictObject({
   seed: countSchema.max(2 ** 32 - 1)
 })
 
-/** 32-bit little-endian integers. */
-const batchSchema = z.strictObject({
-  rows: sizeSchema,
-  length: sizeSchema,
-  inputIds: bytesSchema,
-  attentionMask: bytesSchema,
-  labels: bytesSchema
-})
-
 const stepSchema = z.strictObject({
   /** Id of the job. */
   job: hashSchema,
@@ -42,7 +35,8 @@ const stepSchema = z.strictObject({
   wire: z.enum(WIRE_FORMS),
   /** The trainer's latest auxiliary, for which the batch is made; null before its first. */
   contribution: recordSchema.nullable(),
-  batch: batchSchema
+  /** Its tensors, as safetensors. */
+  batch: bytesSchema
 })
 
 type WireStep = z.infer<typeof stepSchema>
@@ -85,21 +79,15 @@ const errorSchema = z.strictObject({ name: z.string().max(100), message: z.strin
 export const openAnswerSchema = z.union([z.strictObject({ opened: openedSchema }), z.strictObject({ error: errorSchema })])
 export const stepAnswerSchema = z.union([z.strictObject({ reply: replySchema }), z.strictObject({ error: errorSchema })])
 
-export function encodeBatch ({ rows, length, inputIds, attentionMask, labels }: Batch): WireStep['batch'] {
-  return { rows, length, inputIds: raw(inputIds), attentionMask: raw(attentionMask), labels: raw(labels) }
+export function encodeBatch ({ tensors }: Batch): Uint8Array {
+  return encodeSafetensors(tensors)
 }
 
-/** @throws {InvalidBatchError} if the bytes are not rows × length integers each */
-export function decodeBatch ({ rows, length, inputIds, attentionMask, labels }: WireStep['batch']): Batch {
-  const integers = (bytes: Uint8Array): Int32Array => {
-    if (bytes.byteLength !== rows * length * 4) {
-      throw new InvalidBatchError(`${bytes.byteLength} bytes do not hold ${rows} rows of ${length} tokens`)
-    }
-    return new Int32Array(Uint8Array.from(bytes).buffer) // a copy, aligned
+/** @throws {InvalidBatchError} if the bytes are not tensors */
+export function decodeBatch (bytes: Uint8Array): Batch {
+  try {
+    return batchOf(decodeSafetensors(Uint8Array.from(bytes)).tensors) // a copy, aligned
+  } catch (cause) {
+    throw new InvalidBatchError(`the batch cannot be read: ${(cause as Error).message}`, { cause })
   }
-  return { rows, length, inputIds: integers(inputIds), attentionMask: integers(attentionMask), labels: integers(labels) }
-}
-
-function raw ({ buffer, byteOffset, byteLength }: Int32Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength)
 }

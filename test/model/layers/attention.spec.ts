@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs'
 import { expect } from 'chai'
 import { startBackend } from '../../../src/engine/backend.js'
-import { attention, causalBias } from '../../../src/model/layers/attention.js'
+import { attention, bidirectionalBias, causalBias, type Visibility } from '../../../src/model/layers/attention.js'
 import { relativeError } from '../../support/compare.js'
 
 /** Who looks at whom: softmax of the bias alone is above 0 there. */
-function seen (mask: number[][], fill: number[][], window?: number): number[][][] {
+function seen (mask: number[][], fill: number[][], biasOf: (visibility: Visibility) => tf.Tensor4D = causalBias): number[][][] {
   return tf.tidy(() => {
-    const bias = causalBias({ attentionMask: tf.tensor2d(mask), fillBias: tf.tensor2d(fill) }, window)
+    const bias = biasOf({ attentionMask: tf.tensor2d(mask), fillBias: tf.tensor2d(fill) })
     return (tf.softmax(bias).arraySync()).map(([rows]) => rows.map(row => row.map(value => value > 0 ? 1 : 0)))
   })
 }
@@ -21,9 +21,17 @@ describe('attention', () => {
     expect(seen([[0, 1, 0]], [[0, 0, -Infinity]])).to.deep.equal([[[1, 1, 0], [0, 1, 0], [0, 1, 0]]]) // the first sees nothing: all alike, as in transformers
   })
 
+  it('looks at all of a text where it looks both ways, but at no padding and at nothing that fills a row up', () => {
+    const before = tf.memory().numTensors
+    const [mask, fill] = [[[1, 1, 1, 1], [0, 1, 1, 0], [0, 0, 0, 0]], [[0, 0, 0, 0], [0, 0, 0, -Infinity], [0, 0, -Infinity, -Infinity]]]
+    expect(seen(mask, fill, bidirectionalBias)).to.deep.equal([[[1, 1, 1, 1]], [[0, 1, 1, 0]], [[1, 1, 0, 0]]]) // the last sees nothing: all alike, as in transformers
+    expect(tf.memory().numTensors).to.equal(before)
+  })
+
   it('looks no further back than a window', () => {
-    expect(seen([[1, 1, 1, 1]], [[0, 0, 0, 0]], 2)).to.deep.equal([[[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]])
-    expect(seen([[1, 1, 1]], [[0, 0, 0]], 3)).to.deep.equal(seen([[1, 1, 1]], [[0, 0, 0]]))
+    const within = (window: number) => (visibility: Visibility): tf.Tensor4D => causalBias(visibility, window)
+    expect(seen([[1, 1, 1, 1]], [[0, 0, 0, 0]], within(2))).to.deep.equal([[[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]])
+    expect(seen([[1, 1, 1]], [[0, 0, 0]], within(3))).to.deep.equal(seen([[1, 1, 1]], [[0, 0, 0]]))
   })
 
   it('shares heads of keys and values among neighbouring heads of queries', () => {

@@ -11,6 +11,7 @@ import type { AdapterTensors, AuxiliarySpec } from '../../../src/types.js'
 import { randomAdapter } from '../../gl/adaptation.js'
 import { contribution, seeded } from '../../merge/random.js'
 import { randomBatch, writeModel } from '../../model/random-model.js'
+import { withValues } from '../../support/batch.js'
 import { temporaryFolder } from '../../support/temporary-folder.js'
 import { failureOf } from '../../support/failure.js'
 
@@ -128,8 +129,8 @@ describe('host: a model in a thread of its own', () => {
     const [{ batch }] = right.parts
     const first = await whole(thread.pass(right))
     for (const [name, pass] of [
-      ['InvalidBatchError', { ...right, parts: [{ batch: { ...batch, inputIds: batch.inputIds.with(0, 23) }, beside: null }] }],
-      ['InvalidBatchError', { ...right, parts: [{ batch: { ...batch, labels: batch.labels.map(() => -100) }, beside: null }] }],
+      ['InvalidBatchError', { ...right, parts: [{ batch: withValues(batch, 'input_ids', ids => ids.with(0, 23)), beside: null }] }],
+      ['InvalidBatchError', { ...right, parts: [{ batch: withValues(batch, 'labels', labels => labels.map(() => -100)), beside: null }] }],
       ['NonFiniteError', { ...right, parts: [{ batch, beside: besideOf(thread.info, () => 1e30) }] }],
       ['UnknownSiteError', { ...right, sites: ['transformer.h.9.attn.c_attn'] }]
     ] as ReadonlyArray<readonly [string, LentPass]>) {

@@ -7,6 +7,7 @@ import type { AuxiliarySpec, Batch } from '../../../src/types.js'
 import { randomAdapter } from '../../gl/adaptation.js'
 import { expectAdaptation } from '../../gl/expect-adaptation.js'
 import { seeded } from '../../merge/random.js'
+import { lengthOf, partOf } from '../../support/batch.js'
 import { FIXTURES, readBatch } from '../../support/fixtures.js'
 import { failureOf } from '../../support/failure.js'
 
@@ -54,12 +55,6 @@ describe('the queue of a host', () => {
     return request(job, { auxiliary, batch: own, applied: () => ({ version: String(seed), beside: adapter, own: adapter }) })
   }
 
-  /** The first rows of a batch, without its last tokens. */
-  function part (rows: number, length: number): Batch {
-    const cut = (values: Int32Array): Int32Array => Int32Array.from({ length: rows * length }, (_, i) => values[Math.floor(i / length) * batch.length + i % length])
-    return { rows, length, inputIds: cut(batch.inputIds), attentionMask: cut(batch.attentionMask), labels: cut(batch.labels) }
-  }
-
   function expectSame (actual: Pass, expected: Pass): void {
     expect(actual.tokens).to.equal(expected.tokens)
     expect(Math.abs(actual.loss - expected.loss) / expected.loss).to.be.below(1e-6)
@@ -68,7 +63,7 @@ describe('the queue of a host', () => {
 
   it('runs as one pass what waits at one moment, and gives each what it would get alone', async () => {
     const requests = [
-      alone('a', 1), alone('b', 2, { ...LOW_RANK, rank: 7 }), request('c'), alone('d', 4, LINEAR), alone('e', 5, LOW_RANK, part(2, batch.length - 3)), alone('f', 6, LINEAR, part(1, 4))
+      alone('a', 1), alone('b', 2, { ...LOW_RANK, rank: 7 }), request('c'), alone('d', 4, LINEAR), alone('e', 5, LOW_RANK, partOf(batch, 2, lengthOf(batch) - 3)), alone('f', 6, LINEAR, partOf(batch, 1, 4))
     ]
     const queue = new PassQueue(lent)
     const together = await Promise.all(requests.map(async own => await queue.pass(own, forever)))
@@ -82,10 +77,10 @@ describe('the queue of a host', () => {
     const merged = alone('m', 9).applied().beside!
     const inCollaboration = (seed: number): PassRequest => {
       const { beside } = alone('n', seed).applied()
-      return factors(request('n', { batch: part(1 + seed, 5), applied: () => ({ version: 'v', merged: [{ tokens: 1, adapter: merged }], own: beside! }) }))
+      return factors(request('n', { batch: partOf(batch, 1 + seed, 5), applied: () => ({ version: 'v', merged: [{ tokens: 1, adapter: merged }], own: beside! }) }))
     }
     for (const requests of [
-      [factors(alone('a', 1)), alone('b', 2), factors(alone('c', 3, { ...LOW_RANK, rank: 13 }, part(1, 4))), alone('d', 4, LINEAR)],
+      [factors(alone('a', 1)), alone('b', 2), factors(alone('c', 3, { ...LOW_RANK, rank: 13 }, partOf(batch, 1, 4))), alone('d', 4, LINEAR)],
       [factors(alone('a', 1)), factors(alone('b', 2, { ...LOW_RANK, rank: 1 }))],
       [inCollaboration(1), inCollaboration(2)]
     ]) {
@@ -102,7 +97,7 @@ describe('the queue of a host', () => {
 
   it('joins none where the gradients of factors would take too much', async () => {
     const queue = new PassQueue(lent)
-    const large = (job: string): PassRequest => ({ ...alone(job, 1, { ...LOW_RANK, rank: 1024 }, part(1, 4)), wire: 'factors' })
+    const large = (job: string): PassRequest => ({ ...alone(job, 1, { ...LOW_RANK, rank: 1024 }, partOf(batch, 1, 4)), wire: 'factors' })
     await Promise.all([large('a'), large('b'), large('c')].map(async own => await queue.pass(own, forever)))
     expect(passes.map(({ parts }) => parts.length)).to.deep.equal([2, 1])
   })

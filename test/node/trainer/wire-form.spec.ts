@@ -3,6 +3,7 @@ import { checkWire, describeWire, layoutOf, WIRE_OPTIONS, wireFormOf } from '../
 import { mostBytes } from '../../../src/tensor/adaptation.js'
 import { type AuxiliarySpec, WIRE_FORMS, type WireForm } from '../../../src/types.js'
 import { SITES } from '../../gl/adaptation.js'
+import { emptyBatch } from '../../support/batch.js'
 
 const LINEAR: AuxiliarySpec = { kind: 'linear', rank: 1, alpha: 1 }
 const lowRank = (rank: number): AuxiliarySpec => ({ kind: 'low-rank', rank, alpha: 1 })
@@ -13,9 +14,10 @@ describe('the wire form of a trainer', () => {
   })
 
   it('is by default the exact one that is smallest', () => {
+    const batch = emptyBatch(2, 5)
     for (const rank of [1, 2, 9, 10, 11, 100]) {
       const form = wireFormOf('auto', lowRank(rank), 10)
-      const bytes = (other: WireForm): number => mostBytes(layoutOf(other, lowRank(rank), SITES, 10))
+      const bytes = (other: WireForm): number => mostBytes(layoutOf(other, lowRank(rank), SITES, batch))
       expect(bytes(form)).to.equal(Math.min(bytes('f32'), bytes('factors')))
     }
     for (const tokens of [1, 1000]) expect(wireFormOf('auto', LINEAR, tokens)).to.equal('f32')

@@ -1,0 +1,29 @@
+import type { Batch, Task } from '../../types.js'
+import type { NetworkInfo, Networks } from '../network.js'
+import { causalLm } from './causal-lm.js'
+import { imageClassification } from './image-classification.js'
+import { seq2seqLm } from './seq2seq-lm.js'
+import { sequenceClassification } from './sequence-classification.js'
+import type { TaskDefinition } from './task.js'
+
+const DEFINITIONS: { readonly [T in Task]: TaskDefinition<Networks[T]> } = {
+  CAUSAL_LM: causalLm,
+  SEQ_CLS: sequenceClassification,
+  SEQ_2_SEQ_LM: seq2seqLm,
+  IMAGE_CLS: imageClassification
+}
+
+/** What a task is, for the network that has it. */
+export function definitionOf (task: Task): TaskDefinition {
+  return DEFINITIONS[task] as TaskDefinition
+}
+
+/** @throws {InvalidBatchError} naming the first thing that is wrong for a model of this kind */
+export function checkBatch (batch: Batch, info: NetworkInfo): void {
+  definitionOf(info.task).check(batch, info)
+}
+
+/** Predictions of a batch that count in its loss. */
+export function countedIn (batch: Batch, info: Pick<NetworkInfo, 'task' | 'labels'>): number {
+  return definitionOf(info.task).targets(batch, info).counted
+}
