@@ -13,9 +13,11 @@ node_modules.
                                  cases: of each string, in order, its ids without special tokens, and the text that decodes
                                  from the ids with them; skipped: the same without special tokens. Absent where equal to the string
                                  lists: decoded lists of random ids, whose bytes need not be UTF-8, and some of which there are not
+                                 wholes: what comes of a text, or of two, cut to so many tokens; types: absent where all are 0
 """
 import argparse
 import base64
+import itertools
 import json
 import os
 import random
@@ -212,9 +214,9 @@ def numbered(pieces):
     return {piece: number for number, piece in enumerate(pieces)}
 
 
-def template(tokenizer, single):
+def template(tokenizer, single, pair=None):
     names = [name for name in single.split() if not name.startswith('$')]
-    return processors.TemplateProcessing(single=single, special_tokens=[(name, tokenizer.token_to_id(name)) for name in names])
+    return processors.TemplateProcessing(single=single, pair=pair, special_tokens=[(name, tokenizer.token_to_id(name)) for name in names])
 
 
 def merge(texts, size, letters, pre_tokenizer, normalizer=None):
@@ -284,7 +286,7 @@ def unigram(texts, normalizer, pre_tokenizer):
     tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.add_special_tokens([special('<pad>'), special('</s>'), special('<unk>'), special('<extra_id_0>', lstrip=True, rstrip=True), special('<extra_id_1>')])
-    tokenizer.post_processor = template(tokenizer, '$A </s>')
+    tokenizer.post_processor = template(tokenizer, '$A </s>', '$A </s> $B </s>')
     return tokenizer
 
 
@@ -350,12 +352,16 @@ KINDS = {
     'mistral': (mistral, dict(bos_token='<s>', eos_token='</s>', unk_token='<unk>')),
     'bert-uncased': (lambda texts: bert(texts, True), dict(cls_token='[CLS]', sep_token='[SEP]', pad_token='[PAD]', unk_token='[UNK]', mask_token='[MASK]',
                                                           clean_up_tokenization_spaces=True)),
-    'bert-cased': (lambda texts: bert(texts, False), dict(cls_token='[CLS]', sep_token='[SEP]', pad_token='[PAD]', unk_token='[UNK]', mask_token='[MASK]')),
+    'bert-cased': (lambda texts: bert(texts, False), dict(cls_token='[CLS]', sep_token='[SEP]', pad_token='[PAD]', unk_token='[UNK]', mask_token='[MASK]',
+                                                        truncation_side='left')),
     't5': (t5, dict(eos_token='</s>', pad_token='<pad>', unk_token='<unk>')),
     't5-nfkc': (t5_nfkc, dict(eos_token='</s>', pad_token='<pad>', unk_token='<unk>', clean_up_tokenization_spaces=True)),
     'roberta': (roberta, dict(bos_token='<s>', eos_token='</s>', sep_token='</s>', cls_token='<s>', unk_token='<unk>', pad_token='<pad>')),
 }
 LISTS = 40
+
+WHOLE_TEXTS = ['', 'Grüße!', 'The quick fox']
+LONGEST_WHOLE = 14
 
 
 def around(without, with_special):
@@ -382,7 +388,26 @@ def make_expected(folder, strings):
     for number in range(LISTS):
         ids = [random_.randrange(len(tokenizer) + 9) for _ in range(random_.randint(1, 3 + number // 3))]
         lists.append({'ids': ids, **decoded(tokenizer, ids)})
-    write_lines(folder / 'expected.json', before=before, after=after, cases=cases, lists=lists)
+    write_lines(folder / 'expected.json', before=before, after=after, cases=cases, lists=lists, wholes=make_wholes(tokenizer))
+
+
+def make_wholes(tokenizer):
+    """
+    Cut to every length from one that has room for a token of a text. Where two texts are cut and the room is odd, it depends on
+    the version of tokenizers which of them keeps one more: only equals are asked for.
+    """
+    wholes = []
+    for text, pair in itertools.product(WHOLE_TEXTS, [None, *WHOLE_TEXTS]):
+        shorter = min(len(tokenizer.encode(one or '', add_special_tokens=False)) for one in (text, pair))
+        special_tokens = tokenizer.num_special_tokens_to_add(pair=bool(pair))
+        for room in range(1, LONGEST_WHOLE - special_tokens + 1):
+            if room % 2 == 1 and shorter > room // 2 and text != pair:
+                continue
+            length = room + special_tokens
+            made = tokenizer(text, pair, truncation=True, max_length=length, return_token_type_ids=True)
+            types = {'types': made['token_type_ids']} if any(made['token_type_ids']) else {}
+            wholes.append({'text': text, **({} if pair is None else {'pair': pair}), 'length': length, 'ids': made['input_ids'], **types})
+    return wholes
 
 
 def compact(value):

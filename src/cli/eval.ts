@@ -4,8 +4,10 @@ import { InvalidOptionError } from '../errors.js'
 import { type Adapter, readAdapter } from '../gl/peft.js'
 import { BaseModel } from '../model/base-model.js'
 import { generate } from '../model/generate.js'
+import type { WeightChange } from '../model/merge.js'
 import { type GenerationConfig, readGenerationConfig } from '../model/generation-config.js'
 import type { Tokenizer } from '../model/tokenizer.js'
+import type { WeightForm } from '../model/weights.js'
 import { loadDataset } from '../node/dataset.js'
 import { type Evaluated, evaluateRows, type EvaluateRowsOptions, joined, type Scores, scoresOf } from '../node/evaluation.js'
 import { type ModelSource, sourceInFolder } from '../node/model-source.js'
@@ -14,6 +16,7 @@ import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { terminalReporter } from './reporter.js'
+import { describeCost, type EvaluatedRows, quantizationCost } from './unquantized.js'
 
 /** How well a model does on data, with an adapter or without. */
 export const evaluation = defineCommand({
@@ -41,27 +44,39 @@ export const evaluation = defineCommand({
     }
     const adapters = await Promise.all(adapterFolders.map(async path => await readAdapter(path)))
     const reporter = terminalReporter({ progress, log })
-    const model = await BaseModel.load(folder, async weights => await openEngine(weights, options, log), { dtype, baseQuantize })
+    const load = async (form: WeightForm): Promise<BaseModel> => await BaseModel.load(folder, async weights => await openEngine(weights, options, log), form)
+    const model = await load({ dtype, baseQuantize })
     try {
       log(`computes on ${model.engine.description}`)
       const source = sourceInFolder(folder, model.info)
       const speaking = await speakerOf(model, source, folder, maxNewTokens, signal)
       const parts: Array<{ readonly data: string, readonly adapter: string | null, readonly evaluated: Evaluated }> = []
+      const evaluatedRows: EvaluatedRows[] = []
       for (const [i, path] of data.entries()) {
         const of = data.length === 1 ? '' : ` ${path}`
         const { train: rows } = await loadDataset(source, {
           paths: [path], heldOutShare: 0, ...(length !== undefined && { length }), signal, onProgress: (done, total) => reporter.progress(`reading${of}`, done, total)
         })
         const batches = heldOutBatches(rows, batchSize, { ...(maxRows !== undefined && { maxRows }) })
-        await merge(model, adapters.at(adapters.length === 1 ? 0 : i))
+        const changes = changesOf(model, adapters.at(adapters.length === 1 ? 0 : i))
+        await model.merge(changes)
         const evaluated = await evaluateRows(model, batches, { ...speaking, signal, onProgress: done => reporter.progress(`evaluating${of}`, done, batches.count) })
         parts.push({ data: path, adapter: adapterFolders.at(adapters.length === 1 ? 0 : i) ?? null, evaluated })
+        evaluatedRows.push({ batches, changes })
       }
       const all = scoresOf(joined(parts.map(({ evaluated }) => evaluated)))
       const trainers = parts.map(({ data, adapter, evaluated }) => ({ data, adapter, ...flat(scoresOf(evaluated)) }))
+      await model.dispose() // the other one may need its room
+      const loadUnquantized = async (): Promise<BaseModel> => {
+        await model.dispose() // memory need not be enough for both
+        return await load({ dtype })
+      }
+      const cost = baseQuantize === undefined
+        ? undefined
+        : await quantizationCost(loadUnquantized, evaluatedRows, all.loss, { signal, onProgress: (done, total) => reporter.progress('evaluating without --base-quantize', done, total) })
       await report(
-        { model: model.info.id, engine: model.engine.name, ...flat(all), ...(parts.length === 1 ? {} : { trainers }) },
-        [...(parts.length === 1 ? [] : parts.map(({ data, evaluated }) => `${data}: ${summary(scoresOf(evaluated))}`)), summary(all)].join('\n')
+        { model: model.info.id, engine: model.engine.name, ...flat(all), ...cost, ...(parts.length === 1 ? {} : { trainers }) },
+        [...(parts.length === 1 ? [] : parts.map(({ data, evaluated }) => `${data}: ${summary(scoresOf(evaluated))}`)), summary(all), ...(cost === undefined ? [] : [describeCost(cost)])].join('\n')
       )
     } finally {
       reporter.end()
@@ -70,8 +85,8 @@ export const evaluation = defineCommand({
   }
 })
 
-async function merge (model: BaseModel, adapter: Adapter | undefined): Promise<void> {
-  await model.merge(adapter === undefined ? new Map() : adapterChanges(model, adapter))
+function changesOf (model: BaseModel, adapter: Adapter | undefined): ReadonlyMap<string, WeightChange> {
+  return adapter === undefined ? new Map<string, WeightChange>() : adapterChanges(model, adapter)
 }
 
 /** How the model makes a text of another, greedily. */

@@ -44,9 +44,9 @@ export const generate = defineCommand({
       const decoder = await decoderOf(model, adapter, unmerged)
       const begun = performance.now()
       const ids: number[] = []
-      const endTokens = tokenizer.endOfText === undefined ? [] : [tokenizer.endOfText]
+      const endTokens = [tokenizer.endOfText ?? [], config.endTokens ?? []].flat()
       const noRepeatNgramSize = askedSize ?? config.noRepeatNgramSize ?? 0
-      for await (const id of continuation(decoder, tokenizer.encode(prompt, { addSpecialTokens: true }), { maxNewTokens, endTokens, ...config, temperature, topP, noRepeatNgramSize, seed, signal })) {
+      for await (const id of continuation(decoder, tokenizer.encode(prompt, { addSpecialTokens: true }), { ...config, maxNewTokens, endTokens, temperature, topP, noRepeatNgramSize, seed, signal })) {
         ids.push(id)
         reporter.progress('generating', ids.length, maxNewTokens)
       }

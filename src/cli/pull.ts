@@ -1,6 +1,7 @@
 import { basename, join } from 'node:path'
 import { FolderInUseError } from '../errors.js'
 import { hubAccess } from '../hub/access.js'
+import { chooseFiles } from '../hub/choose-files.js'
 import { HubConnection } from '../hub/connection.js'
 import { makeFolder, pullFiles } from '../hub/pull-files.js'
 import { checkRepositoryName, openRepository } from '../hub/repository.js'
@@ -28,15 +29,17 @@ export const pull = defineCommand({
     const connection = new HubConnection({ access, repository: { name, revision }, signal, log })
     const repository = await openRepository(connection)
     const { commit } = repository
+    const choice = chooseFiles(repository)
     log(`${name} at ${revision} is commit ${commit} of ${access.endpoint}; into ${folder}`)
     await makeFolder(folder)
     const unlock = await lockForPull(folder)
     const reporter = terminalReporter({ progress, log })
     try {
       const rate = speedometer()
-      const { kind, files, bytes, downloaded } = await pullFiles({
+      const { files, bytes, downloaded } = await pullFiles({
         connection,
         repository,
+        choice,
         folder,
         signal,
         log,
@@ -44,7 +47,7 @@ export const pull = defineCommand({
       })
       await report(
         { model: name, revision, commit, folder, files, bytes, downloaded },
-        `${name} is in ${folder}: ${files} files, ${megabytes(bytes)} MB, of which ${megabytes(downloaded)} MB came now\n${nextStep(kind, folder)}`
+        `${name} is in ${folder}: ${files} files, ${amount(bytes)}, of which ${amount(downloaded)} came now\n${nextStep(choice.kind, folder)}`
       )
     } finally {
       reporter.end()
@@ -75,10 +78,11 @@ function speedometer (): (what: string, done: number) => string {
     const time = performance.now()
     if (begun?.what !== what) begun = { what, done, time }
     const rate = (done - begun.done) / (time - begun.time) * 1000
-    return Number.isFinite(rate) ? `${megabytes(rate)} MB/s` : ''
+    return Number.isFinite(rate) ? `${amount(rate)}/s` : ''
   }
 }
 
-function megabytes (bytes: number): string {
-  return (bytes / 1e6).toFixed(1)
+/** Of bytes, for people. */
+function amount (bytes: number): string {
+  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`
 }

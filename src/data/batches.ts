@@ -69,17 +69,24 @@ export class BatchSource {
   #orderOf (epoch: number): Uint32Array {
     const { seed, groupByLength = false, batchSize } = this.#options
     const order = randomOrder(this.rowsPerEpoch, `${seed}:${epoch}`)
-    return groupByLength ? this.#grouped(order, batchSize, `${seed}:${epoch}:groups`) : order
+    if (!groupByLength) return order
+    const begun = epoch * this.rowsPerEpoch % batchSize
+    return this.#grouped(order, begun === 0 ? 0 : batchSize - begun, `${seed}:${epoch}:groups`)
   }
 
-  /** Sorted by length within stretches of the order, and their batches, but for the last that is not full, in an order of their own. */
-  #grouped (order: Uint32Array, batchSize: number, key: string): Uint32Array {
+  /**
+   * Sorted by length within stretches of the order, and their batches in an order of their own. Of the rows that fill no batch,
+   * as many as the batch lacks that the epoch before has begun come first, the others last.
+   */
+  #grouped (order: Uint32Array, lacking: number, key: string): Uint32Array {
+    const { batchSize } = this.#options
     const stretch = GROUPED_BATCHES * batchSize
     const sorted = Array.from({ length: Math.ceil(order.length / stretch) }, (_, i) =>
       [...order.subarray(i * stretch, (i + 1) * stretch)].sort((a, b) => this.#rows.lengthOf(b) - this.#rows.lengthOf(a))).flat()
-    const full = Math.floor(sorted.length / batchSize)
+    const full = Math.floor(Math.max(0, sorted.length - lacking) / batchSize)
     const batches = [...randomOrder(full, key)].map(batch => sorted.slice(batch * batchSize, (batch + 1) * batchSize))
-    return Uint32Array.from([...batches.flat(), ...sorted.slice(full * batchSize)])
+    const rest = sorted.slice(full * batchSize)
+    return Uint32Array.from([...rest.slice(0, lacking), ...batches.flat(), ...rest.slice(lacking)])
   }
 }
 

@@ -1,6 +1,6 @@
 import { parse } from 'csv-parse/sync'
 import { InvalidDataError } from '../errors.js'
-import { checkColumns, type Document, type TextTask, toDocument } from './document.js'
+import { checkColumns, columnsOf, type Document, type TextTask, toDocument } from './document.js'
 import { linesOf } from './lines.js'
 
 interface CsvRecord {
@@ -28,7 +28,7 @@ export async function * readCsv (path: string, task: TextTask): AsyncGenerator<D
     }
     yield toDocument(Object.fromEntries(columns.map((name, i) => [name, fields[i]])), task, source)
   }
-  if (columns === undefined) throw new InvalidDataError(`${path}, line 1: no header; the first line names the columns, such as prompt,completion`)
+  if (columns === undefined) throw new InvalidDataError(`${path}, line 1: no header; the first line names the columns; ${columnsOf(task).join(', ')} are read`)
 }
 
 /** Never more than a record and a chunk in memory. A line ends inside of a field if the quotes before its end are odd in number. */

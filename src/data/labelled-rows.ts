@@ -2,7 +2,7 @@ import { InvalidDataError } from '../errors.js'
 import { batchOf } from '../tensor/batch.js'
 import type { Batch } from '../types.js'
 import { labelOf, labelTensor } from './labels.js'
-import { ones, padded, type RowMaker, type RowSet } from './row-set.js'
+import { padded, type RowMaker, type RowSet, tokenTensors } from './row-set.js'
 import type { Example } from './split.js'
 import type { WholeTextOptions } from './whole-text.js'
 
@@ -56,8 +56,7 @@ export class LabelledRowMaker implements RowMaker<Example> {
     const { padding, labels } = this.#options
     const typed = rows.some(({ typeIds }) => typeIds.some(type => type !== 0))
     return batchOf(new Map([
-      ['input_ids', padded(rows.map(({ ids }) => ids), padding)],
-      ['attention_mask', padded(rows.map(({ ids }) => ones(ids)), 0)],
+      ...tokenTensors(rows.map(({ ids }) => ids), padding),
       ...(typed ? [['token_type_ids', padded(rows.map(({ typeIds }) => typeIds), 0)] as const] : []),
       ['labels', labelTensor(rows.map(({ label }) => label), labels)]
     ]))

@@ -5,25 +5,31 @@ import type { TensorData } from '../types.js'
 const SHOWN = 20
 
 /**
- * What a label says: a class by its name or its index, or where the model has none a number.
+ * What a label says: a class by its name or its index, or where the model has none a number. A number is an index whatever
+ * the classes are called; text is one only if no class has a number for a name.
  *
  * @param labels names of the model's classes; none where it gives a number
  * @returns the index, or the number
  * @throws {InvalidDataError} naming the source, if it is none of these
  */
 export function labelOf (label: string | number, labels: readonly string[], source: string): number {
-  const number = typeof label === 'number' || label.trim() === '' ? label : Number(label)
   if (labels.length === 0) {
-    if (typeof number !== 'number' || !Number.isFinite(number)) throw new InvalidDataError(`${source}: label ${JSON.stringify(label)} is not a number; this model gives one`)
+    const number = toNumber(label)
+    if (!Number.isFinite(number)) throw new InvalidDataError(`${source}: label ${JSON.stringify(label)} is not a number; this model gives one`)
     return number
   }
-  const named = labels.indexOf(String(label))
-  if (named !== -1) return named
-  if (typeof number !== 'number' || !Number.isInteger(number) || number < 0 || number >= labels.length) {
+  const takesIndices = typeof label === 'number' || labels.every(name => Number.isNaN(toNumber(name)))
+  const index = takesIndices && toNumber(label) in labels ? toNumber(label) : labels.indexOf(String(label))
+  if (index === -1) {
     const shown = `${labels.slice(0, SHOWN).join(', ')}${labels.length > SHOWN ? ', …' : ''}`
-    throw new InvalidDataError(`${source}: label ${JSON.stringify(label)} is none of this model's, which are ${shown} (id2label of its config.json), or 0 to ${labels.length - 1}`)
+    throw new InvalidDataError(`${source}: label ${JSON.stringify(label)} is none of this model's, which are ${shown} (id2label of its config.json)${takesIndices ? `, or 0 to ${labels.length - 1}` : ''}`)
   }
-  return number
+  return index
+}
+
+/** NaN where text says none. */
+function toNumber (label: string | number): number {
+  return typeof label === 'string' && label.trim() === '' ? NaN : Number(label)
 }
 
 /** Classes as integers, numbers as floats, `[rows]`. */

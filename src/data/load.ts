@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { InvalidDataError, InvalidOptionError } from '../errors.js'
-import type { Document, TextTask } from './document.js'
+import { acceptedRow, type Document, type TextTask } from './document.js'
 import { readDocuments } from './documents.js'
 import type { RowMaker, RowSet } from './row-set.js'
 import { type Example, split } from './split.js'
@@ -46,7 +46,7 @@ export async function loadTexts (options: LoadOptions, createMaker: () => RowMak
   await addAll(train, sides.train, tokenised)
   await addAll(heldOut, sides.heldOut, tokenised)
   const rows = train.finish()
-  if (rows.count === 0) throw new InvalidDataError(`${paths.join(', ')}: nothing to train on; text of at least two tokens is needed`)
+  if (rows.count === 0) throw new InvalidDataError(`${paths.join(', ')}: nothing to train on; ${task === 'CAUSAL_LM' ? 'text of at least two tokens is' : `rows such as ${acceptedRow(task)} are`} needed`)
   return { train: rows, heldOut: heldOut.finish(), truncated: train.truncated + heldOut.truncated, documents: documents.length }
 }
 

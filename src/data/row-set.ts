@@ -1,4 +1,7 @@
-import type { Batch, TensorValues } from '../types.js'
+import type { Batch, TensorData, TensorValues } from '../types.js'
+
+/** Where a label counts for nothing, see `Batch.labels`. */
+export const IGNORED = -100
 
 /** Rows of one kind, which become batches. */
 export interface RowSet {
@@ -21,15 +24,16 @@ export interface RowMaker<E> {
   finish (): RowSet
 }
 
-/** Values of rows below each other, each filled up on the right to the longest. */
-export function padded (rows: readonly Int32Array[], fill: number): { readonly shape: [number, number], readonly values: Int32Array } {
+/** Rows of tokens, and which of them are no padding. */
+export function tokenTensors (rows: readonly Int32Array[], padding: number): ReadonlyArray<[name: string, tensor: TensorData]> {
+  const seen = rows.map(({ length }) => new Int32Array(length).fill(1))
+  return [['input_ids', padded(rows, padding)], ['attention_mask', padded(seen, 0)]]
+}
+
+/** `[rows, length]`: rows below each other, each filled up on the right to the longest. */
+export function padded (rows: readonly Int32Array[], fill: number): TensorData {
   const length = Math.max(...rows.map(row => row.length))
   const values = new Int32Array(rows.length * length).fill(fill) // [rows, length]
   for (const [i, row] of rows.entries()) values.set(row, i * length)
   return { shape: [rows.length, length], values }
-}
-
-/** 1 for each value of a row. */
-export function ones ({ length }: Int32Array): Int32Array {
-  return new Int32Array(length).fill(1)
 }

@@ -1,11 +1,8 @@
 import { batchOf } from '../tensor/batch.js'
 import type { Batch } from '../types.js'
-import { ones, padded, type RowMaker, type RowSet } from './row-set.js'
+import { IGNORED, padded, type RowMaker, type RowSet, tokenTensors } from './row-set.js'
 import { type EncodedRow, PackedRows, type RowOptions } from './rows.js'
 import type { Example } from './split.js'
-
-/** Where a label counts for nothing, see `Batch.labels`. */
-const IGNORED = -100
 
 /** Rows for a causal language model. */
 export class TokenRowMaker implements RowMaker<Example> {
@@ -59,8 +56,7 @@ function spansOf ({ spans }: EncodedRow): Int32Array {
 
 function toBatch (rows: readonly EncodedRow[], fill: number): Batch {
   return batchOf(new Map([
-    ['input_ids', padded(rows.map(({ ids }) => ids), fill)],
-    ['attention_mask', padded(rows.map(({ ids }) => ones(ids)), 0)],
+    ...tokenTensors(rows.map(({ ids }) => ids), fill),
     ['labels', padded(rows.map(labelsOf), IGNORED)]
   ]))
 }

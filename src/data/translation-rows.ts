@@ -1,12 +1,9 @@
 import { InvalidDataError } from '../errors.js'
 import { batchOf } from '../tensor/batch.js'
 import type { Batch } from '../types.js'
-import { ones, padded, type RowMaker, type RowSet } from './row-set.js'
+import { IGNORED, padded, type RowMaker, type RowSet, tokenTensors } from './row-set.js'
 import type { Example } from './split.js'
 import type { WholeTextOptions } from './whole-text.js'
-
-/** Where a label counts for nothing, see `Batch.labels`. */
-const IGNORED = -100
 
 interface TranslationRow {
   readonly ids: Int32Array
@@ -29,10 +26,10 @@ export class TranslationRowMaker implements RowMaker<Example> {
   * add (example: Example): Iterable<string> {
     if (example.kind !== 'translation') return
     const { encodeWhole, length } = this.#options
-    const [ids, target] = [example.text, example.target].map(text => encodeWhole(text, undefined, length))
-    if (ids.ids.length === 0 || target.ids.length === 0) throw new InvalidDataError(`${example.source}: no token comes of the ${ids.ids.length === 0 ? 'source' : 'target'}`)
-    this.#rows.push({ ids: Int32Array.from(ids.ids), target: Int32Array.from(target.ids) })
-    if (ids.truncated || target.truncated) this.#truncated++
+    const [text, target] = [example.text, example.target].map(part => encodeWhole(part, undefined, length))
+    if (text.ids.length === 0 || target.ids.length === 0) throw new InvalidDataError(`${example.source}: no token comes of the ${text.ids.length === 0 ? 'source' : 'target'}`)
+    this.#rows.push({ ids: Int32Array.from(text.ids), target: Int32Array.from(target.ids) })
+    if (text.truncated || target.truncated) this.#truncated++
     yield example.text + example.target
   }
 
@@ -48,8 +45,7 @@ export class TranslationRowMaker implements RowMaker<Example> {
 
   #batch (rows: readonly TranslationRow[]): Batch {
     return batchOf(new Map([
-      ['input_ids', padded(rows.map(({ ids }) => ids), this.#options.padding)],
-      ['attention_mask', padded(rows.map(({ ids }) => ones(ids)), 0)],
+      ...tokenTensors(rows.map(({ ids }) => ids), this.#options.padding),
       ['labels', padded(rows.map(({ target }) => target), IGNORED)]
     ]))
   }

@@ -1,6 +1,4 @@
-/** Texts that a model takes whole, with the special tokens that it has around them, unlike what it continues. */
-
-/** A text, or two, as tokens. */
+/** Tokens of a text, or two, that a model takes whole, with the special tokens that it has around them. */
 export interface WholeText {
   readonly ids: readonly number[]
   /** Which of the texts a token is of. */

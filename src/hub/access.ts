@@ -15,7 +15,7 @@ export interface HubAccess {
   readonly token?: Token
 }
 
-export interface Token {
+interface Token {
   /** Never to be shown. */
   readonly value: string
   /** Where it was found, for people. */

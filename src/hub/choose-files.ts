@@ -72,5 +72,5 @@ function shardNames (index: string, name: string): string[] {
 
 function others (files: readonly RemoteFile[]): string {
   const found = files.map(({ name }) => name).filter(name => FOREIGN_WEIGHTS.test(name))
-  return found.length === 0 ? '' : `; it has ${found.slice(0, 3).join(', ')}, which are not read: look for a repository or a revision of it in safetensors`
+  return found.length === 0 ? '' : `; of ${found.slice(0, 3).join(', ')} we read nothing: look for a repository, or a revision of this one, in safetensors`
 }

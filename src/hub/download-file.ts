@@ -46,13 +46,14 @@ export async function downloadFile (file: RemoteFile, init: DownloadInit): Promi
   const partial = join(folder, partialName(file))
   await removeOtherPartials(file, folder)
   const handle = await open(partial, 'a+')
+  const part = new Part(file, handle)
   try {
-    const part = new Part(file, handle)
     await part.resume(partial, signal)
     await fetchRest(part, init)
     if (part.digest() !== file.checksum.value) throw new WrongContentError(`the bytes of ${file.name} are not those that the Hub lists`)
     await handle.sync()
   } catch (error) {
+    if (part.size === 0) await rm(partial, { force: true })
     throw await explained(error, partial, file)
   } finally {
     await handle.close()

@@ -1,7 +1,7 @@
 import { access, constants, mkdir, readFile, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidOptionError } from '../errors.js'
-import { chooseFiles, shardsOf, WEIGHT_FILES } from './choose-files.js'
+import { type Choice, shardsOf, WEIGHT_FILES } from './choose-files.js'
 import type { HubConnection } from './connection.js'
 import { downloadFile, isWhole, partialSize } from './download-file.js'
 import type { RemoteFile, Repository } from './repository.js'
@@ -12,6 +12,8 @@ const AT_ONCE = 4
 export interface PullInit {
   readonly connection: HubConnection
   readonly repository: Repository
+  /** What is taken of it. */
+  readonly choice: Choice
   /** Is there already. */
   readonly folder: string
   readonly signal: AbortSignal
@@ -24,7 +26,6 @@ export interface PullInit {
 }
 
 export interface Pulled {
-  readonly kind: 'model' | 'adapter'
   readonly files: number
   /** In all files. */
   readonly bytes: number
@@ -49,18 +50,17 @@ export async function makeFolder (folder: string): Promise<void> {
 /**
  * Brings what we use of a repository into a folder. Files that are there, whole, stay; others are replaced.
  *
- * @throws {InvalidModelError} if the repository has nothing that we can use
+ * @throws {InvalidModelError} if its index names shards that it lacks
  * @throws {InvalidOptionError} if the folder holds weights of another model beside those
  * @throws {DownloadError} if something cannot be had
  */
 export async function pullFiles (init: PullInit): Promise<Pulled> {
-  const { repository, folder } = init
-  const { kind, files, index } = chooseFiles(repository)
-  await refuseOtherWeights(init, files)
+  const { repository, choice: { files, index }, folder } = init
+  await refuseOtherWeights(init)
   const received = index === undefined ? 0 : await pullAll([index], { ...init, onProgress: () => {} })
   const shards = index === undefined ? [] : shardsOf(await readFile(join(folder, index.name), 'utf8'), repository)
   const all = [...files, ...shards]
-  return { kind, files: all.length, bytes: sizeOf(all), downloaded: received + await pullAll(all, init) }
+  return { files: all.length, bytes: sizeOf(all), downloaded: received + await pullAll(all, init) }
 }
 
 /** @returns bytes that came over the network */
@@ -128,7 +128,7 @@ async function forEachAtOnce (files: readonly RemoteFile[], signal: AbortSignal,
 }
 
 /** A folder whose weights are said twice is loaded from whichever a program looks at first. */
-async function refuseOtherWeights ({ repository: { name }, folder }: PullInit, files: readonly RemoteFile[]): Promise<void> {
+async function refuseOtherWeights ({ repository: { name }, choice: { files }, folder }: PullInit): Promise<void> {
   if (!files.some(file => WEIGHT_FILES.includes(file.name))) return
   for (const other of WEIGHT_FILES.filter(one => files.every(file => file.name !== one))) {
     const present = await access(join(folder, other)).then(() => true, () => false)

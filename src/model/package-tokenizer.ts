@@ -3,17 +3,14 @@ import * as huggingFace from '@huggingface/tokenizers'
 /** What we use of the package. Its own types import without file extensions, which `nodenext` does not resolve. */
 export interface HuggingFaceTokenizer {
   encode (text: string, options: { add_special_tokens: boolean }): { ids: number[] }
-  /** Tokens of a text, without special ones around it. */
-  encode_text (text: string): string[]
-  /** Puts special tokens around the tokens of a text, or two. */
-  readonly post_processor: ((tokens: string[], pair: string[] | null, addSpecialTokens: boolean) => { tokens: string[], token_type_ids?: number[] }) | null
   decode (ids: readonly number[], options: { skip_special_tokens: boolean, clean_up_tokenization_spaces: boolean }): string
   token_to_id (token: string): number | undefined
   id_to_token (id: number): string | undefined
   readonly normalizer: Part | null
   readonly pre_tokenizer: Part | null
   readonly decoder: Part | null
-  readonly model: { readonly unk_token_id?: number }
+  readonly post_processor: Part | null
+  readonly model: object
   readonly added_tokens: AddedToken[]
   readonly splitter_unnormalized: Splitter
   readonly splitter_normalized: Splitter
@@ -28,17 +25,30 @@ interface AddedToken {
 /** Cuts a text at added tokens. */
 interface Splitter { split: (text: string) => string[] }
 
-/** A normalizer, a pre-tokenizer or a decoder of the package; it has the methods of one of these. */
+/** What a post-processor gives. */
+export interface Processed {
+  /** The ids that it was given, among special tokens. */
+  readonly tokens: Array<number | string>
+  /** Which text a token is of; undefined where it does not say. */
+  readonly token_type_ids?: number[]
+  /** A second text's, where it is left as it is. */
+  readonly tokens_pair?: number[] | null
+}
+
+/** A normalizer, a pre-tokenizer, a decoder or a post-processor of the package; it has the methods of one of these. */
 interface Part {
   normalize: (text: string) => string
   pre_tokenize_text: (text: string, options?: object) => string[]
   decode_chain: (tokens: string[]) => string[]
+  /** Puts special tokens around those of a text, or two, without a look at these: ids will do. */
+  post_process: (tokens: number[], pair: number[] | null, addSpecialTokens: boolean) => Processed
   /** What a pre-tokenizer matches. */
   pattern: RegExp
   /** Of a sequence. */
   readonly normalizers?: Part[]
   readonly tokenizers?: Part[]
   readonly decoders?: Part[]
+  readonly processors?: Part[]
 }
 
 /** The package's model of vocabularies with scores. */
@@ -57,6 +67,7 @@ interface PartConfig {
   readonly normalizers?: PartConfig[]
   readonly pretokenizers?: PartConfig[]
   readonly decoders?: PartConfig[]
+  readonly processors?: PartConfig[]
   readonly [option: string]: unknown
 }
 
@@ -65,8 +76,9 @@ export interface TokenizerConfig {
   readonly normalizer: PartConfig | null
   readonly pre_tokenizer: PartConfig | null
   readonly decoder: PartConfig | null
-  readonly post_processor?: PartConfig | null
+  readonly post_processor: PartConfig | null
   readonly model: { readonly type?: string }
+  readonly truncation?: { readonly direction?: string } | null
 }
 
 const { Tokenizer: PackageTokenizer, SplitPreTokenizer, Unigram: PackageUnigram } = huggingFace as unknown as {
@@ -153,10 +165,21 @@ const DECODERS: Partial<Record<string, Mend>> = {
   }
 }
 
+const POST_PROCESSORS: Partial<Record<string, Mend>> = {
+  RobertaProcessing: part => {
+    const process = part.post_process.bind(part)
+    part.post_process = (...texts) => {
+      const { tokens } = process(...texts)
+      return { tokens, token_type_ids: tokens.map(() => 0) }
+    }
+  }
+}
+
 function mended (tokenizer: HuggingFaceTokenizer, config: TokenizerConfig): HuggingFaceTokenizer {
   mend(tokenizer.normalizer, config.normalizer, NORMALIZERS)
   mend(tokenizer.pre_tokenizer, config.pre_tokenizer, PRE_TOKENIZERS)
   mend(tokenizer.decoder, config.decoder, DECODERS)
+  mend(tokenizer.post_processor, config.post_processor, POST_PROCESSORS)
   if (tokenizer.model instanceof PackageUnigram) mendUnigram(tokenizer.model)
   mendStripping(tokenizer)
   return tokenizer
@@ -165,8 +188,8 @@ function mended (tokenizer: HuggingFaceTokenizer, config: TokenizerConfig): Hugg
 function mend (part: Part | null, config: PartConfig | null, mends: Partial<Record<string, Mend>>): void {
   if (part === null || config === null) return
   mends[config.type]?.(part, config)
-  const configs = config.normalizers ?? config.pretokenizers ?? config.decoders ?? []
-  const parts = part.normalizers ?? part.tokenizers ?? part.decoders ?? []
+  const configs = config.normalizers ?? config.pretokenizers ?? config.decoders ?? config.processors ?? []
+  const parts = part.normalizers ?? part.tokenizers ?? part.decoders ?? part.processors ?? []
   parts.forEach((inner, i) => { mend(inner, configs[i], mends) })
 }
 

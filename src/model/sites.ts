@@ -2,7 +2,7 @@ import { UnknownSiteError } from '../errors.js'
 import type { Site } from '../types.js'
 import type { NetworkInfo } from './network.js'
 
-/** Selects every linear module but the one that gives the output. */
+/** Selects every module but those of the head. */
 const ALL_LINEAR = 'all-linear'
 
 /** What only a regular expression has: the names of modules are letters, digits, dots, `_` and `-`. */
@@ -11,7 +11,7 @@ const REGULAR_EXPRESSION = /[^\w.-]/
 /**
  * The sites that a list of names selects, in the network's order. As PEFT's `target_modules`: a name selects the module of
  * that full name and every module whose name ends with it after a dot; a regular expression those whose full name it
- * matches as a whole; and `all-linear` all but the output layer.
+ * matches as a whole; and `all-linear` all but those of the head, to which the output layer belongs.
  *
  * @param output the name of the output layer
  * @throws {UnknownSiteError} if a name selects nothing, or is no regular expression
@@ -29,7 +29,10 @@ export function selectSites ({ sites, output }: Pick<NetworkInfo, 'sites' | 'out
 }
 
 function matcherOf (name: string, output: string): (site: string) => boolean {
-  if (name === ALL_LINEAR) return site => site !== output
+  if (name === ALL_LINEAR) {
+    const [head] = output.split('.')
+    return site => site !== head && !site.startsWith(`${head}.`)
+  }
   if (!REGULAR_EXPRESSION.test(name)) return site => site === name || site.endsWith(`.${name}`)
   try {
     const whole = new RegExp(`^(?:${name})$`)

@@ -1,12 +1,21 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { InvalidModelError, InvalidOptionError } from '../errors.js'
+import { InvalidModelError } from '../errors.js'
 import type { RenderChat } from '../types.js'
 import { type ChatConfig, createChatTemplate } from './chat-template.js'
 import { type HuggingFaceTokenizer, openPackageTokenizer, type TokenizerConfig } from './package-tokenizer.js'
+import { encodeWhole, type WholeText } from './whole-text.js'
 
 /** As tokenizer_config.json has it. */
-type SpecialToken = string | { readonly content: string }
+type SpecialToken = string | { readonly content: string } | null
+
+/** What we look at in tokenizer_config.json. */
+interface Config extends ChatConfig {
+  readonly eos_token?: SpecialToken
+  readonly pad_token?: SpecialToken
+  readonly clean_up_tokenization_spaces?: boolean
+  readonly truncation_side?: string
+}
 
 /** Text to tokens, as the base model was trained, and back. */
 export interface Tokenizer {
@@ -16,8 +25,10 @@ export interface Tokenizer {
    * A text, or two, with the special tokens that the model has around them, as transformers'
    * `tokenizer(text, text_pair, truncation=True, max_length=length)`: of two the longer one loses tokens first.
    *
+   * @param textPair counts as none where it is empty
    * @param length the most tokens, special ones included
    * @throws {InvalidOptionError} if there is no room but for special tokens
+   * @throws {InvalidModelError} if tokenizer.json has special tokens around texts that are none of its tokens
    */
   encodeWhole (text: string, textPair: string | undefined, length: number): WholeText
   /** Tokens to text. Ids that the tokenizer has not are left out. */
@@ -30,15 +41,6 @@ export interface Tokenizer {
   readonly render: RenderChat | undefined
 }
 
-/** Tokens of a text, or two, that a model takes whole. */
-export interface WholeText {
-  readonly ids: readonly number[]
-  /** Which of the texts a token is of. */
-  readonly typeIds: readonly number[]
-  /** Whether tokens were cut off. */
-  readonly truncated: boolean
-}
-
 /**
  * A tokenizer from the texts of `tokenizer.json` and, where there are, `tokenizer_config.json` and `chat_template.jinja`.
  *
@@ -46,19 +48,19 @@ export interface WholeText {
  */
 export function createTokenizer (tokenizerJson: string, configJson = '{}', chatTemplate?: string): Tokenizer {
   let tokenizer: HuggingFaceTokenizer
-  let config: ChatConfig & { eos_token?: SpecialToken, pad_token?: SpecialToken, clean_up_tokenization_spaces?: boolean }
+  let config: Config
   let cleanUp: boolean
-  let untyped: boolean
+  let cutsLeft: boolean
   try {
-    config = JSON.parse(configJson) as typeof config
+    config = JSON.parse(configJson) as Config
     const described = JSON.parse(tokenizerJson) as TokenizerConfig
     tokenizer = openPackageTokenizer(described, config)
-    untyped = described.post_processor?.type === 'RobertaProcessing' // in Rust all of its types are 0
     cleanUp = config.clean_up_tokenization_spaces === true && described.model.type !== 'BPE' // as transformers 5: it harms what BPE decodes
+    cutsLeft = (config.truncation_side ?? described.truncation?.direction)?.toLowerCase() === 'left'
   } catch (cause) {
     throw new InvalidModelError('tokenizer.json does not describe a tokenizer that we know', { cause })
   }
-  const idOf = (token: SpecialToken | undefined): number | undefined => tokenizer.token_to_id((typeof token === 'object' ? token.content : token) ?? '')
+  const idOf = (token: SpecialToken | undefined): number | undefined => tokenizer.token_to_id((typeof token === 'object' ? token?.content : token) ?? '')
   return {
     encode: (text, { addSpecialTokens = false } = {}) => tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids,
     decode: (ids, { skipSpecialTokens = false } = {}) => {
@@ -66,34 +68,11 @@ export function createTokenizer (tokenizerJson: string, configJson = '{}', chatT
       if (known.length === 0) return '' // the package throws
       return tokenizer.decode(known, { skip_special_tokens: skipSpecialTokens, clean_up_tokenization_spaces: cleanUp })
     },
-    encodeWhole: (text, textPair, length) => {
-      const [first, second] = [tokenizer.encode_text(text), textPair === undefined ? null : tokenizer.encode_text(textPair)]
-      const around = (a: string[], b: string[] | null): { tokens: string[], token_type_ids?: number[] } =>
-        tokenizer.post_processor?.(a, b, true) ?? { tokens: [...a, ...b ?? []] }
-      const room = length - around([], second && []).tokens.length
-      if (room < 1) throw new InvalidOptionError(`rows of ${length} tokens have room for special tokens alone; use a greater length`)
-      const [own, others] = kept(first.length, second?.length ?? 0, room)
-      const { tokens, token_type_ids: types } = around(first.slice(0, own), second && second.slice(0, others))
-      return {
-        ids: tokens.map(token => tokenizer.token_to_id(token) ?? tokenizer.model.unk_token_id ?? 0),
-        typeIds: untyped || types === undefined ? tokens.map(() => 0) : types,
-        truncated: own < first.length || others < (second?.length ?? 0)
-      }
-    },
+    encodeWhole: (text, textPair, length) => encodeWhole(tokenizer, text, textPair ?? '', { length, cutsLeft }),
     endOfText: idOf(config.eos_token ?? '<|endoftext|>'),
     padding: idOf(config.pad_token),
     render: createChatTemplate(config, chatTemplate)
   }
-}
-
-/** How many tokens of two texts have room: as `LongestFirst` of Hugging Face's `tokenizers`. */
-function kept (first: number, second: number, room: number): [number, number] {
-  if (first + second <= room) return [first, second]
-  if (second === 0) return [room, 0]
-  const shorter = Math.min(first, second)
-  const longer = shorter > room ? shorter : Math.max(shorter, room - shorter)
-  const [small, large] = shorter + longer > room ? [Math.floor(room / 2), Math.ceil(room / 2)] : [shorter, longer]
-  return first > second ? [large, small] : [small, large]
 }
 
 /** The tokenizer of a model's folder. @throws {InvalidModelError} if there is none that we know */

@@ -20,7 +20,7 @@ export interface StoredTensor {
   readonly quantized?: StoredQuantization
 }
 
-export interface StoredQuantization {
+interface StoredQuantization {
   readonly kind: Quantization
   /** Where the scales lie in the same file, as float32. */
   readonly scales: { readonly offset: number, readonly bytes: number }

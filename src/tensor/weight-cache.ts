@@ -6,7 +6,7 @@ import { EngineError } from '../errors.js'
 import type { StoredTensor } from './stored.js'
 
 /** Each weight begins at a multiple of this, in bytes: no element lies across it. */
-export const ALIGNMENT = 64
+const ALIGNMENT = 64
 
 /** The next place at which a weight may begin. */
 export function aligned (offset: number): number {

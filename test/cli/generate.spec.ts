@@ -1,6 +1,10 @@
+import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { seeded } from '../merge/random.js'
+import { writeModel } from '../model/random-model.js'
 import { FIXTURES } from '../support/fixtures.js'
+import { temporaryFolder } from '../support/temporary-folder.js'
 import { runCli } from './run-cli.js'
 
 const TINY = join(import.meta.dirname, '..', '..', 'models', 'tiny')
@@ -13,6 +17,7 @@ interface Report {
 
 describe('colanet generate', function () {
   this.timeout(60_000)
+  const folder = temporaryFolder()
 
   async function generated (...args: string[]): Promise<Report> {
     const { code, stdout, stderr } = await runCli(['generate', '--prompt', 'Permission is hereby granted', '--json', ...args])
@@ -31,6 +36,18 @@ describe('colanet generate', function () {
     const drawn = async (seed: string): Promise<readonly number[]> => (await generated('--temperature', '1.5', '--max-new-tokens', '12', '--seed', seed)).tokens
     expect(await drawn('1')).to.deep.equal(await drawn('1'))
     expect(await drawn('1')).to.not.deep.equal(await drawn('2'))
+  })
+
+  it('answers a text where the model makes one of another, with the tokens that its folder forces', async () => {
+    const path = join(folder(), 't5')
+    await writeModel(path, { model_type: 't5', vocab_size: 710, d_model: 12, d_kv: 4, d_ff: 9, num_layers: 1, num_heads: 2 }, seeded(1))
+    await cp(join(FIXTURES, 'tokenizers', 't5'), path, { recursive: true })
+    await writeFile(join(path, 'generation_config.json'), '{"forced_bos_token_id":7,"forced_eos_token_id":9,"no_repeat_ngram_size":1}')
+    const { tokens } = await generated('--model', path, '--max-new-tokens', '5')
+    expect([tokens.length, tokens[0], tokens[4]]).to.deep.equal([5, 7, 9])
+    expect(new Set(tokens).size).to.equal(5)
+    const { stdout } = await runCli(['generate', '--prompt', 'Permission', '--model', path, '--max-new-tokens', '5'])
+    expect(stdout).to.not.include('Permission')
   })
 
   it('refuses what it cannot do, and says why', async () => {

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { symlink, truncate } from 'node:fs/promises'
 import { constants } from 'node:buffer'
 import { join } from 'node:path'
-import type { Document } from '../../src/data/document.js'
+import type { Document, TextTask } from '../../src/data/document.js'
 import { readDocuments } from '../../src/data/documents.js'
 import { rejection, withFolder } from './folder.js'
 
@@ -10,10 +10,14 @@ const BOM = '\ufeff'
 /** é in Latin-1: no character of UTF-8 begins so. */
 const LATIN1 = Buffer.from('caf\xe9', 'latin1')
 
-async function read (...paths: string[]): Promise<Document[]> {
+async function readFor (task: TextTask, ...paths: string[]): Promise<Document[]> {
   const documents: Document[] = []
-  for await (const document of readDocuments(paths)) documents.push(document)
+  for await (const document of readDocuments(paths, task)) documents.push(document)
   return documents
+}
+
+async function read (...paths: string[]): Promise<Document[]> {
+  return await readFor('CAUSAL_LM', ...paths)
 }
 
 async function texts (...paths: string[]): Promise<string[]> {
@@ -47,6 +51,36 @@ describe('data: documents', () => {
     const rows = ['{"text": "a", "prompt": null, "completion": null}', '{"text": null, "prompt": "b", "completion": "c", "messages": null}']
     await withFolder({ 'a.jsonl': rows.join('\n') }, async folder => {
       expect((await read(folder)).map(({ kind }) => kind)).to.deep.equal(['text', 'completion'])
+    })
+  })
+
+  it('reads labelled texts, and pairs of them', async () => {
+    const rows = ['{"text": "a", "label": "x"}', '{"text": "", "text_pair": null, "label": 2}', '{"text": "b", "text_pair": "c", "label": true, "idx": 4}', '{"text": "d", "text_pair": "", "label": -0.25}']
+    await withFolder({ 'a.jsonl': rows.join('\n') }, async folder => {
+      const source = (line: number): string => `${join(folder, 'a.jsonl')}, line ${line}`
+      expect(await readFor('SEQ_CLS', folder)).to.deep.equal([
+        { kind: 'labelled', text: 'a', textPair: undefined, label: 'x', source: source(1) },
+        { kind: 'labelled', text: '', textPair: undefined, label: 2, source: source(2) },
+        { kind: 'labelled', text: 'b', textPair: 'c', label: 1, source: source(3) },
+        { kind: 'labelled', text: 'd', textPair: '', label: -0.25, source: source(4) }
+      ])
+    })
+  })
+
+  it('reads sources and targets', async () => {
+    await withFolder({ 'a.jsonl': '{"source": "a", "target": "b", "id": 1}\n{"target": "c", "source": ""}' }, async folder => {
+      const path = join(folder, 'a.jsonl')
+      expect(await readFor('SEQ_2_SEQ_LM', path)).to.deep.equal([
+        { kind: 'translation', text: 'a', target: 'b', source: `${path}, line 1` },
+        { kind: 'translation', text: '', target: 'c', source: `${path}, line 2` }
+      ])
+    })
+  })
+
+  it('reads what the task asks for, and passes the rest over', async () => {
+    await withFolder({ 'a.jsonl': '{"text": "a", "label": 1, "source": "b", "target": "c"}' }, async folder => {
+      const kinds = async (task: TextTask): Promise<string[]> => (await readFor(task, folder)).map(({ kind }) => kind)
+      expect([await kinds('CAUSAL_LM'), await kinds('SEQ_CLS'), await kinds('SEQ_2_SEQ_LM')]).to.deep.equal([['text'], ['labelled'], ['translation']])
     })
   })
 
@@ -89,7 +123,7 @@ describe('data: documents', () => {
   })
 
   describe('refuses, naming file and line,', () => {
-    const refused: Array<[what: string, name: string, content: string | Uint8Array, parts: string[]]> = [
+    const refused: Array<[what: string, name: string, content: string | Uint8Array, parts: string[], task?: TextTask]> = [
       ['a file of another kind', 'a.pdf', 'x', ['a.pdf', '.pdf', '.txt', '.md', '.jsonl', '.csv', '.parquet']],
       ['a file without an extension', 'notes', 'x', ['notes', '.jsonl']],
       ['a text that is not UTF-8', 'a.txt', Buffer.concat([Buffer.from('one\ntwo\n'), LATIN1, Buffer.from('\nfour')]), ['a.txt, line 3', 'UTF-8']],
@@ -115,12 +149,27 @@ describe('data: documents', () => {
       ['a row that is a completion and a conversation', 'a.jsonl', '{"prompt": "x", "completion": "x", "messages": [{"role": "assistant", "content": "x"}]}', ['a.jsonl, line 1']],
       ['a row that is no object', 'a.jsonl', '"x"', ['a string']],
       ['a row that is null', 'a.jsonl', 'null', ['null']],
-      ['a row that is an array', 'a.jsonl', '["x"]', ['an array']]
+      ['a row that is an array', 'a.jsonl', '["x"]', ['an array']],
+      ['plain text for a classifier', 'a.txt', 'x', ['a.txt', '.jsonl', '.csv', '.parquet', '"label"'], 'SEQ_CLS'],
+      ['plain text for what makes texts of others', 'a.md', 'x', ['a.md', '.jsonl', '"target"'], 'SEQ_2_SEQ_LM'],
+      ['a text without a label', 'a.jsonl', '{"text": "x"}', ['a.jsonl, line 1', '"label"', '{text: string}'], 'SEQ_CLS'],
+      ['a conversation for a classifier', 'a.jsonl', '{"messages": []}', ['a.jsonl, line 1', '"label"'], 'SEQ_CLS'],
+      ['a label without a text', 'a.jsonl', '{"label": 1}', ['a.jsonl, line 1', '{label: number}'], 'SEQ_CLS'],
+      ['a label that is null', 'a.jsonl', '\n{"text": "x", "label": null}', ['a.jsonl, line 2', 'label: null'], 'SEQ_CLS'],
+      ['a label that is empty', 'a.jsonl', '{"text": "x", "label": ""}', ['label: empty'], 'SEQ_CLS'],
+      ['labels that are several', 'a.jsonl', '{"text": "x", "label": [0, 1]}', ['label: object'], 'SEQ_CLS'],
+      ['a second text that is no string', 'a.jsonl', '{"text": "x", "text_pair": 1, "label": 1}', ['text_pair: number'], 'SEQ_CLS'],
+      ['a row for a classifier that is not JSON', 'a.jsonl', '{"text"', ['a.jsonl, line 1', 'JSON', '"label"'], 'SEQ_CLS'],
+      ['a source without a target', 'a.jsonl', '{"source": "x"}', ['a.jsonl, line 1', '"target"', '{source: string}'], 'SEQ_2_SEQ_LM'],
+      ['a target without a source', 'a.jsonl', '{"target": "x"}', ['a.jsonl, line 1', '"source"'], 'SEQ_2_SEQ_LM'],
+      ['a target that is empty', 'a.jsonl', '{"source": "x", "target": ""}', ['target: empty'], 'SEQ_2_SEQ_LM'],
+      ['a prompt for what makes texts of others', 'a.jsonl', '{"prompt": "x", "completion": "y"}', ['"source"', 'prompt: string'], 'SEQ_2_SEQ_LM'],
+      ['a source for what continues texts', 'a.jsonl', '{"source": "x", "target": "y"}', ['"text"', 'source: string']]
     ]
-    for (const [what, name, content, parts] of refused) {
+    for (const [what, name, content, parts, task = 'CAUSAL_LM'] of refused) {
       it(what, async () => {
         await withFolder({ [name]: content }, async folder => {
-          const error = await rejection(read(join(folder, name)))
+          const error = await rejection(readFor(task, join(folder, name)))
           expect(error).to.have.property('name', 'InvalidDataError')
           for (const part of parts) expect(error!.message).to.include(part)
         })

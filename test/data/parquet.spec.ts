@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { parquetWriteBuffer } from 'hyparquet-writer'
-import type { Document } from '../../src/data/document.js'
+import type { Document, TextTask } from '../../src/data/document.js'
 import { readParquet } from '../../src/data/parquet.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 import { rejection } from './folder.js'
@@ -32,9 +32,9 @@ describe('data: parquet', () => {
     return path
   }
 
-  async function read (path: string): Promise<Document[]> {
+  async function read (path: string, task: TextTask = 'CAUSAL_LM'): Promise<Document[]> {
     const documents: Document[] = []
-    for await (const document of readParquet(path)) documents.push(document)
+    for await (const document of readParquet(path, task)) documents.push(document)
     return documents
   }
 
@@ -80,6 +80,36 @@ describe('data: parquet', () => {
     expect((await read(path)).map(({ kind }) => kind)).to.deep.equal(['text', 'completion'])
   })
 
+  it('reads labels of any type', async () => {
+    const labels: Array<[WriteOptions['columnData'][number], unknown[]]> = [
+      [text('label', 'good', '1'), ['good', '1']],
+      [{ name: 'label', data: [0, 7], type: 'INT32' }, [0, 7]],
+      [{ name: 'label', data: [0n, 7n], type: 'INT64' }, [0, 7]],
+      [{ name: 'label', data: [false, true], type: 'BOOLEAN' }, [0, 1]],
+      [{ name: 'label', data: [-0.5, 2], type: 'DOUBLE' }, [-0.5, 2]]
+    ]
+    for (const [column, expected] of labels) {
+      const path = await write({ columnData: [column, { name: 'idx', data: [1, 2], type: 'INT32' }, text('text_pair', 'b', null), text('text', 'a', '')] })
+      expect(await read(path, 'SEQ_CLS'), column.type).to.deep.equal([
+        { kind: 'labelled', text: 'a', textPair: 'b', label: expected[0], source: `${path}, row 1` },
+        { kind: 'labelled', text: '', textPair: undefined, label: expected[1], source: `${path}, row 2` }
+      ])
+    }
+  })
+
+  it('reads sources and targets', async () => {
+    const path = await write({ columnData: [text('target', 'b', '日😀'), text('source', 'a', '')] })
+    expect(await read(path, 'SEQ_2_SEQ_LM')).to.deep.equal([
+      { kind: 'translation', text: 'a', target: 'b', source: `${path}, row 1` },
+      { kind: 'translation', text: '', target: '日😀', source: `${path}, row 2` }
+    ])
+  })
+
+  it('takes labelled texts for texts where the model continues them', async () => {
+    const path = await write({ columnData: [text('text', 'a'), { name: 'label', data: [1n], type: 'INT64' }] })
+    expect(await read(path)).to.deep.equal([{ kind: 'text', text: 'a', source: `${path}, row 1` }])
+  })
+
   it('finds nothing in a table without rows', async () => {
     expect(await read(await write({ columnData: [text('text')] }))).to.deep.equal([])
   })
@@ -89,7 +119,7 @@ describe('data: parquet', () => {
     /** The bytes of the first page's header are no header any more. */
     const damaged = (): Uint8Array => whole().fill(0xff, 4, 40)
 
-    const refused: Array<[what: string, content: () => WriteOptions | Uint8Array, parts: string[]]> = [
+    const refused: Array<[what: string, content: () => WriteOptions | Uint8Array, parts: string[], task?: TextTask]> = [
       ['an empty file', () => new Uint8Array(), ['parquet']],
       ['a file that is not parquet', () => Buffer.from('text\nnot parquet\n'), ['parquet']],
       ['a truncated file', () => whole().subarray(0, 500), ['truncated']],
@@ -104,11 +134,16 @@ describe('data: parquet', () => {
       ['messages that are no list', () => ({ columnData: [text('messages', '[]')] }), ['row 1', 'expected array']],
       ['a text that is not UTF-8', () => ({ columnData: [{ name: 'text', data: [Buffer.from('caf\xe9', 'latin1')], type: 'BYTE_ARRAY' }] }), ['rows 1 to 1', 'utf-8']],
       ['a role that is not known', () => conversations([{ role: 'assistant', content: 'x' }], [{ role: 'tool', content: 'x' }]), ['row 2', '[0].role']],
-      ['a message without its content', () => conversations([{ role: 'assistant', content: null }]), ['row 1', '[0].content']]
+      ['a message without its content', () => conversations([{ role: 'assistant', content: null }]), ['row 1', '[0].content']],
+      ['texts without labels', () => ({ columnData: [text('text', 'x')] }), ['columns text and label are needed', 'the columns are text'], 'SEQ_CLS'],
+      ['a label that is null', () => ({ columnData: [text('text', 'x', 'y'), text('label', 'a', null)] }), ['row 2', 'label: ', '"label"'], 'SEQ_CLS'],
+      ['a label that is no number', () => ({ columnData: [text('text', 'x'), { name: 'label', data: [NaN], type: 'DOUBLE' }] }), ['row 1', 'label: number'], 'SEQ_CLS'],
+      ['a source without a target', () => ({ columnData: [text('source', 'x'), text('text', 'x')] }), ['columns source and target are needed', 'source, text'], 'SEQ_2_SEQ_LM'],
+      ['an empty target', () => ({ columnData: [text('source', 'x'), text('target', '')] }), ['row 1', 'target: empty'], 'SEQ_2_SEQ_LM']
     ]
-    for (const [what, content, parts] of refused) {
+    for (const [what, content, parts, task] of refused) {
       it(what, async () => {
-        const error = await rejection(read(await write(content())))
+        const error = await rejection(read(await write(content()), task))
         expect(error).to.have.property('name', 'InvalidDataError')
         for (const part of ['a.parquet', ...parts]) expect(error!.message).to.include(part)
       })

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Message } from '../../src/data/messages.js'
-import { type EncodedRow, RowMaker, type Span } from '../../src/data/rows.js'
+import { type EncodedRow, PackedRows, type Span } from '../../src/data/rows.js'
 import type { RenderChat } from '../../src/types.js'
 
 const END = 999
@@ -13,8 +13,8 @@ const render: RenderChat = (messages, open) =>
 const user = (content: string): Message => ({ role: 'user', content })
 const assistant = (content: string): Message => ({ role: 'assistant', content })
 
-function maker (length: number): RowMaker {
-  return new RowMaker({ encode, endOfText: END, length })
+function maker (length: number): PackedRows {
+  return new PackedRows({ encode, endOfText: END, length })
 }
 
 function shown (rows: readonly EncodedRow[]): Array<{ ids: number[], spans: readonly Span[] }> {
@@ -25,13 +25,13 @@ function shown (rows: readonly EncodedRow[]): Array<{ ids: number[], spans: read
 const row = (ids: number[], begin = 0): unknown => ({ ids, spans: [{ begin, end: ids.length }] })
 
 function completionRow (prompt: string, completion: string, length: number, endOfText?: number): unknown {
-  const made = new RowMaker({ encode, endOfText, length })
+  const made = new PackedRows({ encode, endOfText, length })
   made.addCompletion(prompt, completion)
   return { rows: shown(made.finish()), truncated: made.truncated }
 }
 
 function conversationRow (messages: readonly Message[], length: number): unknown {
-  const made = new RowMaker({ encode, render, endOfText: END, length })
+  const made = new PackedRows({ encode, render, endOfText: END, length })
   made.addConversation(messages, 'chat.jsonl, line 4')
   return { rows: shown(made.finish()), truncated: made.truncated }
 }
@@ -48,7 +48,7 @@ describe('data: rows', () => {
   })
 
   it('joins texts where the tokenizer has no end of text', () => {
-    const made = new RowMaker({ encode, endOfText: undefined, length: 3 })
+    const made = new PackedRows({ encode, endOfText: undefined, length: 3 })
     made.addText('12')
     made.endText()
     made.addText('345')
@@ -90,6 +90,10 @@ describe('data: rows', () => {
     expect(completionRow('123', '', 4)).to.deep.equal({ rows: [], truncated: 0 })
     expect(completionRow('', '1', 4, END)).to.deep.equal({ rows: [row([1, END])], truncated: 0 })
     expect(maker(4).finish()).to.deep.equal([])
+  })
+
+  it('refuses rows that would predict nothing', () => {
+    for (const length of [1, 0, -1, 2.5, NaN]) expect(() => maker(length), String(length)).to.throw().with.property('name', 'InvalidOptionError')
   })
 
   describe('of conversations', () => {

@@ -7,9 +7,16 @@ const text = (content: string): Document => ({ kind: 'text', text: content, sour
 const completion = (prompt: string, answer: string): Document => ({ kind: 'completion', prompt, completion: answer, source: '' })
 const lines = (from: number, to: number): string => Array.from({ length: to - from }, (_, i) => `Line ${from + i} says that ${(from + i) ** 2} is a square.\n`).join('')
 const conversation = (...messages: readonly Message[]): Document => ({ kind: 'conversation', messages, source: '' })
+const labelled = (content: string, textPair: string | undefined, label: string): Document => ({ kind: 'labelled', text: content, textPair, label, source: '' })
+const translation = (content: string, target: string): Document => ({ kind: 'translation', text: content, target, source: '' })
 const textsOf = (examples: readonly Example[]): string[] => examples.map(example => {
-  if (example.kind === 'text') return example.parts.join('')
-  return example.kind === 'completion' ? example.prompt + example.completion : JSON.stringify(example.messages)
+  switch (example.kind) {
+    case 'text': return example.parts.join('')
+    case 'completion': return example.prompt + example.completion
+    case 'conversation': return JSON.stringify(example.messages)
+    case 'labelled': return JSON.stringify([example.text, example.textPair])
+    case 'translation': return JSON.stringify([example.text, example.target])
+  }
 })
 
 async function sides (documents: readonly Document[], share: number): Promise<{ train: string[], heldOut: string[] }> {
@@ -48,11 +55,24 @@ describe('data: split', () => {
   it('puts the same content on the same side', async () => {
     const completions = Array.from({ length: 200 }, (_, i) => completion(`${i % 50} + 1`, `${i % 50 + 1}`))
     const conversations = completions.map((_, i) => conversation({ role: 'user', content: `${i % 50}?` }, { role: 'assistant', content: 'yes' }))
-    for (const records of [completions, conversations]) {
+    const labels = completions.map((_, i) => labelled(`${i % 50}`, undefined, `${i}`)) // whatever people said of it
+    const pairs = completions.map((_, i) => labelled('a', `${i % 50}`, 'x'))
+    const translations = completions.map((_, i) => translation(`${i % 50}`, 'x'))
+    for (const records of [completions, conversations, labels, pairs, translations]) {
       const { train, heldOut } = await sides(records, 0.3)
       expect(heldOut.length).to.be.above(0)
       expect(train.length + heldOut.length).to.equal(200)
       expect(heldOut.filter(content => train.includes(content))).to.deep.equal([])
+    }
+  })
+
+  it('tells apart where one text ends and the other begins', async () => {
+    for (const make of [completion, translation, (one: string, other: string) => labelled(one, other, 'x')]) {
+      const records = Array.from({ length: 40 }, (_, i) => ['ab', `${i}`]).flatMap(([a, b]) => [make(a, b), make(a + b, '')])
+      const { train, heldOut } = await split(records, 0.5)
+      const sideOf = new Map([...train.map(record => [record, 'train'] as const), ...heldOut.map(record => [record, 'held out'] as const)])
+      const together = records.filter((record, i) => i % 2 === 0 && sideOf.get(record as Example) === sideOf.get(records[i + 1] as Example))
+      expect(together.length).to.be.within(5, 35)
     }
   })
 

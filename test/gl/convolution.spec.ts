@@ -16,9 +16,9 @@ const IMAGE = { input: 1, target: 1 }
 const SPECS: readonly AuxiliarySpec[] = [{ kind: 'low-rank', rank: 2, alpha: 3 }, { kind: 'linear', rank: 2, alpha: 3 }]
 
 /** α·g(x) as PEFT has it: a convolution, whose factors are one after another of single pixels. */
-function addedBy ({ rank, alpha }: AuxiliarySpec, { convolution }: Site, x: tf.Tensor2D, [first, second]: readonly tf.Tensor2D[]): tf.Tensor2D {
+function addedBy ({ rank, alpha }: AuxiliarySpec, { convolution }: Site, x: tf.Tensor2D, [first, ...others]: readonly tf.Tensor2D[]): tf.Tensor2D {
   const inner = convolve(convolution!, x, first) // [patches, r], or [patches, out]
-  return tf.mul(second === undefined ? inner : tf.matMul(inner, second, false, true), alpha / rank)
+  return tf.mul(others.reduce((own, factor) => tf.matMul(own, factor, false, true), inner), alpha / rank)
 }
 
 function loss (output: tf.Tensor): tf.Scalar {

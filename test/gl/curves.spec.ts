@@ -30,7 +30,7 @@ interface Curve {
 describe('gl: Gradient Learning against PEFT', () => {
   before(async () => { await startBackend() })
 
-  for (const name of ['adamw', 'adamw-both', 'sgd', 'llama']) {
+  for (const name of ['adamw', 'adamw-both', 'sgd', 'llama', 'bert', 'bert-classifier', 'bart', 't5', 'vit']) {
     it(`follows PEFT's curve to PEFT's weights, ${name}`, async () => {
       const curve = await readJson('peft', name, 'curve.json') as Curve
       const { spec, tensors } = await readAdapter(join(FIXTURES, 'peft', name, 'start'))

@@ -37,7 +37,7 @@ describe('chooseFiles', () => {
 
   it('says what is there where it cannot be used', () => {
     for (const [names, said] of [
-      [['config.json', 'pytorch_model.bin', 'model.gguf'], 'it has pytorch_model.bin, model.gguf, which are not read'],
+      [['config.json', 'pytorch_model.bin', 'model.gguf'], 'of pytorch_model.bin, model.gguf we read nothing'],
       [['config.json'], 'neither model.safetensors'],
       [['adapter_config.json', 'adapter_model.bin'], 'adapter_model.bin'],
       [['adapter_model.safetensors'], 'adapter_config.json'],

@@ -27,8 +27,8 @@ export async function writeModel (folder: string, config: SmallConfig | OtherCon
   const json = { model_type: 'gpt2', ...config }
   const { network: { weights } } = networkOf(json, folder)
   const tensors = new Map<string, FloatTensor>([...weights].map(([name, shape]) => {
-    const middle = /(ln_\w+|norm)\.weight$/.test(name) ? 1 : 0
-    const width = /\.(w[tp]e|embed_tokens)\./.test(name) ? 0.5 : 0.4 // of embeddings, so that norms have something to divide by
+    const middle = /(ln_\w+|norm(_embedding)?|layernorm_\w+)\.weight$/i.test(name) ? 1 : 0
+    const width = /\.(w[tp]e|embed_tokens|\w+_embeddings)\.|^shared\./.test(name) ? 0.5 : 0.4 // of embeddings, so that norms have something to divide by
     return [name, { shape, values: Float32Array.from({ length: shape.reduce((product, size) => product * size, 1) }, () => middle + width * (random() - 0.5)) }]
   }))
   await mkdir(folder, { recursive: true })

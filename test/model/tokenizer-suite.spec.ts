@@ -10,6 +10,7 @@ interface Expected {
   after: number[]
   cases: Case[]
   lists: Case[]
+  wholes: Whole[]
 }
 
 /** Texts that are absent equal the string. */
@@ -17,6 +18,16 @@ interface Case {
   ids: number[]
   text?: string
   skipped?: string
+}
+
+/** A text, or two, cut to a length. */
+interface Whole {
+  text: string
+  pair?: string
+  length: number
+  ids: number[]
+  /** Where they are not all 0. */
+  types?: number[]
 }
 
 const KINDS = ['gpt2', 'qwen2', 'llama3', 'llama2', 'mistral', 'bert-uncased', 'bert-cased', 't5', 't5-nfkc', 'roberta']
@@ -88,6 +99,16 @@ describe('model: tokenizers as Python has them', () => {
       for (const { ids, text, skipped } of lists) {
         expect(tokenizer.decode(ids), JSON.stringify(ids)).to.equal(text)
         expect(tokenizer.decode(ids, { skipSpecialTokens: true }), JSON.stringify(ids)).to.equal(skipped)
+      }
+    })
+
+    it(`cuts a text, or two, as ${kind} does`, async () => {
+      const tokenizer = await tokenizerOf(kind)
+      const { wholes } = await readJson('tokenizers', kind, 'expected.json') as Expected
+      expect(wholes).to.have.length.above(100)
+      for (const { text, pair, length, ids, types = ids.map(() => 0) } of wholes) {
+        const truncated = ids.length < tokenizer.encodeWhole(text, pair, 1000).ids.length
+        expect(tokenizer.encodeWhole(text, pair, length), JSON.stringify({ text, pair, length })).to.deep.equal({ ids, typeIds: types, truncated })
       }
     })
   }

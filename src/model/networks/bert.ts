@@ -69,7 +69,7 @@ class Pass {
 
   embeddings (inputIds: tf.Tensor2D, tokenTypes: tf.Tensor2D): tf.Tensor2D {
     const { kind, uncounted } = this.#settings
-    const positions = uncounted === undefined ? placesOf(inputIds) : countsOf(inputIds, uncounted) // [rows, length]
+    const positions = uncounted === undefined ? inOrder(inputIds) : countsOf(inputIds, uncounted) // [rows, length]
     const words = tf.add<tf.Tensor2D>(this.#embedding('word', inputIds), this.#embedding('token_type', tokenTypes)) // [tokens, width]
     return this.#norm(`${kind}.embeddings`, tf.add(words, this.#embedding('position', positions))) // [tokens, width]
   }
@@ -121,7 +121,7 @@ const HEADS = {
 } as const
 
 /** Each token's place in its row, `[rows, length]`. */
-function placesOf ({ shape: [rows, length] }: tf.Tensor2D): tf.Tensor2D {
+function inOrder ({ shape: [rows, length] }: tf.Tensor2D): tf.Tensor2D {
   return tf.tile(tf.reshape<tf.Rank.R2>(tf.range(0, length, 1, 'int32'), [1, length]), [rows, 1])
 }
 

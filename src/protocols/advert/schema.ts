@@ -19,6 +19,8 @@ export const advertSchema = z.strictObject({
   /** The longest row, in tokens. */
   positions: countSchema,
   vocabSize: countSchema,
+  /** Kinds of tokens that a row may have. */
+  tokenTypes: sizeSchema.exactOptional(),
   /** Names of the classes that it tells apart. */
   labels: z.array(z.string().max(200)).max(10_000),
   /** What it looks at where a row is no text, in pixels. */

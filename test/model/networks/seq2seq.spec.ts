@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { expect } from 'chai'
 import { EagerEngine } from '../../../src/engine/eager-engine.js'
+import type { Engine, Weights } from '../../../src/engine/engine.js'
 import { OnnxEngine } from '../../../src/engine/onnx/onnx-engine.js'
 import { BaseModel, describeModel } from '../../../src/model/base-model.js'
 import { networkOf } from '../../../src/model/networks/registry.js'
 import { selectSites } from '../../../src/model/sites.js'
 import { batchOf } from '../../../src/tensor/batch.js'
 import { decodeSafetensors, encodeSafetensors, floatTensor } from '../../../src/tensor/safetensors.js'
-import type { Batch, FloatTensor } from '../../../src/types.js'
+import type { Batch, FloatTensor, TensorData } from '../../../src/types.js'
 import { seeded } from '../../merge/random.js'
 import { relativeError } from '../../support/compare.js'
 import { failureOf } from '../../support/failure.js'
@@ -34,16 +35,14 @@ const T5_1_1 = { ...T5, feed_forward_proj: 'gated-gelu', tie_word_embeddings: fa
 const BIAS = 'final_logits_bias'
 
 const ENGINES = {
-  compiled: OnnxEngine.open.bind(OnnxEngine),
-  'op by op': EagerEngine.open.bind(EagerEngine)
+  compiled: async (weights: Weights) => await OnnxEngine.open(weights, { device: 'cpu' }),
+  'op by op': async (weights: Weights) => await EagerEngine.open(weights)
 }
 
+/** One row, and what shall become of it. */
 function batch (ids: readonly number[], labels: readonly number[], mask = ids.map(() => 1)): Batch {
-  const row = (values: readonly number[]): [number[], Int32Array] => [[1, values.length], Int32Array.from(values)]
-  return batchOf(new Map(Object.entries({ input_ids: ids, attention_mask: mask, labels }).map(([name, values]) => {
-    const [shape, own] = row(values)
-    return [name, { shape, values: own }]
-  })))
+  const row = (values: readonly number[]): TensorData => ({ shape: [1, values.length], values: Int32Array.from(values) })
+  return batchOf(new Map([['input_ids', row(ids)], ['attention_mask', row(mask)], ['labels', row(labels)]]))
 }
 
 describe('a model from text to text, BART or T5', () => {
@@ -70,8 +69,8 @@ describe('a model from text to text, BART or T5', () => {
     })
   }
 
-  async function logitsOf (batches: readonly Batch[], open: typeof ENGINES[keyof typeof ENGINES] = ENGINES['op by op']): Promise<Float32Array[]> {
-    const model = await BaseModel.load(path, async weights => await open(weights, undefined as never))
+  async function logitsOf (batches: readonly Batch[], open: (weights: Weights) => Promise<Engine> = ENGINES['op by op']): Promise<Float32Array[]> {
+    const model = await BaseModel.load(path, open)
     const before = tf.memory().numTensors
     const results = await model.pass(batches, { sites: [], logits: true })
     expect(tf.memory().numTensors).to.equal(before)
@@ -128,7 +127,7 @@ describe('a model from text to text, BART or T5', () => {
     [BART, [
       { 'model.shared.weight': 'model.encoder.embed_tokens.weight' },
       { 'model.shared.weight': 'lm_head.weight' },
-      Object.fromEntries([...networkOf(BART, '').network.weights.keys()].map(name => [name, name.replace('model.', '')])) // of BartModel
+      Object.fromEntries([...networkOf(BART, '').network.weights.keys()].filter(name => name.startsWith('model.')).map(name => [name, name.slice('model.'.length)])) // of BartModel
     ]],
     [T5, [{ 'shared.weight': 'decoder.embed_tokens.weight' }, { 'shared.weight': 'lm_head.weight' }]],
     [T5_1_1, [{ 'shared.weight': 'encoder.embed_tokens.weight' }]]
