@@ -10,7 +10,7 @@ export const ENGINE_OPTIONS = {
   backend: { type: 'choice', choices: ['auto', ...BACKENDS], default: 'auto', describe: 'a TensorFlow.js backend to compute op by op (auto: passes of the base model are compiled, where ONNX Runtime is installed)' },
   device: { type: 'choice', choices: DEVICES, default: 'auto', describe: 'where compiled passes run (auto: CUDA where ONNX Runtime has it, else the CPU)' },
   dtype: { type: 'choice', choices: MODEL_DTYPES, default: 'f32', describe: 'what the base model\'s matrices are kept as: 16 bits take half the memory, and on cuda and webgpu are computed in, on the CPU widened for each product' },
-  baseQuantize: { type: 'choice', choices: QUANTIZATIONS, describe: 'what the matrices of the base model\'s linear modules are kept as: 8 or 4 bits take about a quarter or an eighth of the memory, and change the numbers' },
+  baseQuantize: { type: 'choice', choices: QUANTIZATIONS, describe: 'what the matrices of the base model\'s linear modules are kept as: 8 or 4 bits take about a quarter or a seventh of the memory, and change the numbers' },
   threads: { type: 'integer', min: 1, describe: 'threads of compiled passes on the CPU (default: one a core)' },
   spin: { type: 'boolean', default: false, describe: 'let those threads wait busily for more work: faster on a machine that has nothing else to do' },
   memory: { type: 'integer', min: 1, describe: 'MB that passes may take beside the weights; larger ones are done in parts (default: half of the machine\'s)' }

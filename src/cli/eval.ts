@@ -2,6 +2,7 @@ import { heldOutBatches } from '../data/batches.js'
 import { openEngine } from '../engine/open-engine.js'
 import { InvalidOptionError } from '../errors.js'
 import { type Adapter, readAdapter } from '../gl/peft.js'
+import type { Metrics } from '../metrics/task-metrics.js'
 import { BaseModel } from '../model/base-model.js'
 import { generate } from '../model/generate.js'
 import type { WeightChange } from '../model/merge.js'
@@ -50,30 +51,28 @@ export const evaluation = defineCommand({
       log(`computes on ${model.engine.description}`)
       const source = sourceInFolder(folder, model.info)
       const speaking = await speakerOf(model, source, folder, maxNewTokens, signal)
-      const parts: Array<{ readonly data: string, readonly adapter: string | null, readonly evaluated: Evaluated }> = []
-      const evaluatedRows: EvaluatedRows[] = []
+      const parts: Part[] = []
       for (const [i, path] of data.entries()) {
         const of = data.length === 1 ? '' : ` ${path}`
         const { train: rows } = await loadDataset(source, {
           paths: [path], heldOutShare: 0, ...(length !== undefined && { length }), signal, onProgress: (done, total) => reporter.progress(`reading${of}`, done, total)
         })
         const batches = heldOutBatches(rows, batchSize, { ...(maxRows !== undefined && { maxRows }) })
-        const changes = changesOf(model, adapters.at(adapters.length === 1 ? 0 : i))
+        const own = adapters.length === 1 ? 0 : i
+        const changes = changesOf(model, adapters.at(own))
         await model.merge(changes)
         const evaluated = await evaluateRows(model, batches, { ...speaking, signal, onProgress: done => reporter.progress(`evaluating${of}`, done, batches.count) })
-        parts.push({ data: path, adapter: adapterFolders.at(adapters.length === 1 ? 0 : i) ?? null, evaluated })
-        evaluatedRows.push({ batches, changes })
+        parts.push({ data: path, adapter: adapterFolders.at(own) ?? null, evaluated, batches, changes })
       }
       const all = scoresOf(joined(parts.map(({ evaluated }) => evaluated)))
       const trainers = parts.map(({ data, adapter, evaluated }) => ({ data, adapter, ...flat(scoresOf(evaluated)) }))
-      await model.dispose() // the other one may need its room
       const loadUnquantized = async (): Promise<BaseModel> => {
         await model.dispose() // memory need not be enough for both
         return await load({ dtype })
       }
       const cost = baseQuantize === undefined
         ? undefined
-        : await quantizationCost(loadUnquantized, evaluatedRows, all.loss, { signal, onProgress: (done, total) => reporter.progress('evaluating without --base-quantize', done, total) })
+        : await quantizationCost(loadUnquantized, parts, all.loss, { signal, onProgress: (done, total) => reporter.progress('evaluating without --base-quantize', done, total) })
       await report(
         { model: model.info.id, engine: model.engine.name, ...flat(all), ...cost, ...(parts.length === 1 ? {} : { trainers }) },
         [...(parts.length === 1 ? [] : parts.map(({ data, evaluated }) => `${data}: ${summary(scoresOf(evaluated))}`)), summary(all), ...(cost === undefined ? [] : [describeCost(cost)])].join('\n')
@@ -84,6 +83,13 @@ export const evaluation = defineCommand({
     }
   }
 })
+
+/** Some of the data, and what the model said of them. */
+interface Part extends EvaluatedRows {
+  readonly data: string
+  readonly adapter: string | null
+  readonly evaluated: Evaluated
+}
 
 function changesOf (model: BaseModel, adapter: Adapter | undefined): ReadonlyMap<string, WeightChange> {
   return adapter === undefined ? new Map<string, WeightChange>() : adapterChanges(model, adapter)
@@ -109,7 +115,7 @@ function flat ({ metrics, ...scores }: Scores): object {
 }
 
 function summary ({ loss, perplexity, metrics, tokens, rows }: Scores): string {
-  const numbers = Object.entries({ loss, ...(perplexity !== undefined && { perplexity }), ...metrics })
-    .map(([name, value]) => `${name} ${value?.toFixed(name === 'perplexity' ? 2 : 4) ?? 'undefined'}`)
-  return `${numbers.join(', ')}, over ${rows} rows${tokens === rows ? '' : `, ${tokens} tokens`}`
+  const numbers: Metrics = { loss, ...(perplexity !== undefined && { perplexity }), ...metrics }
+  const shown = Object.entries(numbers).map(([name, value]) => `${name} ${value?.toFixed(name === 'perplexity' ? 2 : 4) ?? 'undefined'}`)
+  return `${shown.join(', ')}, over ${rows} rows${tokens === rows ? '' : `, ${tokens} tokens`}`
 }

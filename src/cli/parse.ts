@@ -93,14 +93,20 @@ async function output (parser: Argv, args: readonly string[]): Promise<string> {
   return text
 }
 
+/** Its first word: what follows is a place for an option without its flag. */
+function nameOf ({ command }: Pick<Command, 'command'>): string {
+  return command.split(' ')[0]
+}
+
 function noCommand (word: string | undefined, commands: readonly Command[]): InvalidOptionError {
-  const names = commands.map(({ command }) => command)
+  const names = commands.map(nameOf)
   const known = `use one of ${names.join(', ')}, or --help`
   if (word === undefined) return new InvalidOptionError(`a command is missing; ${known}`)
   return new InvalidOptionError(`there is no command ${word}${meant(suggest(word, names))}; ${known}`)
 }
 
-function refuseUnknown ({ command, options }: Command, typed: Typed): void {
+function refuseUnknown ({ options, ...named }: Command, typed: Typed): void {
+  const command = nameOf(named)
   const names = [...Object.keys(options), ...Object.keys(COMMON), 'help', 'version']
   const unknown = Object.keys(typed).find(name => !names.includes(name) && name !== '_' && name !== '$0')
   if (unknown !== undefined) {

@@ -17,15 +17,16 @@ export type Document = {
   | Translation
 )
 
-export interface LabelledText {
+interface LabelledText {
   readonly kind: 'labelled'
   readonly text: string
+  /** Undefined where there is none, or nothing in it. */
   readonly textPair: string | undefined
   /** A name, an index or a number, as it was read. */
   readonly label: string | number
 }
 
-export interface Translation {
+interface Translation {
   readonly kind: 'translation'
   readonly text: string
   readonly target: string
@@ -127,7 +128,7 @@ function parseLabelled ({ text, text_pair: textPair, label: given }: Readonly<Re
   const label = typeof given === 'bigint' || typeof given === 'boolean' ? Number(given) : given
   if (typeof text !== 'string' || (textPair != null && typeof textPair !== 'string')) return undefined
   if (!(typeof label === 'string' && label !== '') && !(typeof label === 'number' && Number.isFinite(label))) return undefined
-  return { kind: 'labelled', text, textPair: textPair ?? undefined, label, source }
+  return { kind: 'labelled', text, textPair: textPair == null || textPair === '' ? undefined : textPair, label, source }
 }
 
 /** Shows what was refused without showing people's text. */

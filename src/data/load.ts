@@ -32,17 +32,16 @@ export interface Dataset {
  * @param createMaker of the rows of the task
  * @throws {InvalidDataError} if a file cannot be read, the model cannot be trained on what is in it, or there is nothing
  * to train on
- * @throws {InvalidOptionError} if the held-out share is not possible
+ * @throws {InvalidOptionError} if the held-out share, or what the rows are to be, is not possible
  */
 export async function loadTexts (options: LoadOptions, createMaker: () => RowMaker<Example>): Promise<Dataset> {
   const { paths, task, heldOutShare = 0.1 } = options
   checkShare(heldOutShare)
+  const [train, heldOut] = [createMaker(), createMaker()]
   const documents: Document[] = []
   for await (const document of readDocuments(paths, task)) documents.push(document)
   const sides = await split(documents, heldOutShare)
   const tokenised = progress(options, [...sides.train, ...sides.heldOut])
-  const train = createMaker()
-  const heldOut = createMaker()
   await addAll(train, sides.train, tokenised)
   await addAll(heldOut, sides.heldOut, tokenised)
   const rows = train.finish()

@@ -1,5 +1,5 @@
 /** Tokens of a text, or two, that a model takes whole, with the special tokens that it has around them. */
-export interface WholeText {
+interface WholeText {
   readonly ids: readonly number[]
   /** Which of the texts a token is of. */
   readonly typeIds: readonly number[]

@@ -64,7 +64,7 @@ describe('data: csv', () => {
       ])
       expect(await read(b, 'SEQ_CLS')).to.deep.equal([
         { kind: 'labelled', text: 'a', textPair: 'b', label: 'x', source: `${b}, line 2` },
-        { kind: 'labelled', text: 'c', textPair: '', label: 'y', source: `${b}, line 3` }
+        { kind: 'labelled', text: 'c', textPair: undefined, label: 'y', source: `${b}, line 3` }
       ])
     })
   })

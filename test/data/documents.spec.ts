@@ -62,7 +62,7 @@ describe('data: documents', () => {
         { kind: 'labelled', text: 'a', textPair: undefined, label: 'x', source: source(1) },
         { kind: 'labelled', text: '', textPair: undefined, label: 2, source: source(2) },
         { kind: 'labelled', text: 'b', textPair: 'c', label: 1, source: source(3) },
-        { kind: 'labelled', text: 'd', textPair: '', label: -0.25, source: source(4) }
+        { kind: 'labelled', text: 'd', textPair: undefined, label: -0.25, source: source(4) }
       ])
     })
   })

@@ -9,7 +9,8 @@ const lines = (from: number, to: number): string => Array.from({ length: to - fr
 const conversation = (...messages: readonly Message[]): Document => ({ kind: 'conversation', messages, source: '' })
 const labelled = (content: string, textPair: string | undefined, label: string): Document => ({ kind: 'labelled', text: content, textPair, label, source: '' })
 const translation = (content: string, target: string): Document => ({ kind: 'translation', text: content, target, source: '' })
-const textsOf = (examples: readonly Example[]): string[] => examples.map(example => {
+
+function textOf (example: Example): string {
   switch (example.kind) {
     case 'text': return example.parts.join('')
     case 'completion': return example.prompt + example.completion
@@ -17,7 +18,8 @@ const textsOf = (examples: readonly Example[]): string[] => examples.map(example
     case 'labelled': return JSON.stringify([example.text, example.textPair])
     case 'translation': return JSON.stringify([example.text, example.target])
   }
-})
+}
+const textsOf = (examples: readonly Example[]): string[] => examples.map(textOf)
 
 async function sides (documents: readonly Document[], share: number): Promise<{ train: string[], heldOut: string[] }> {
   const { train, heldOut } = await split(documents, share)

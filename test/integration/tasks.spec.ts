@@ -47,7 +47,13 @@ describe('every task', function () {
   it('classifies texts that it learned to tell apart from a .csv file', async () => {
     const model = join(scene.folder, 'classifier')
     await writeModel(model, {
-      model_type: 'bert', vocab_size: 1305, hidden_size: 24, intermediate_size: 32, num_hidden_layers: 1, num_attention_heads: 2, max_position_embeddings: 32,
+      model_type: 'bert',
+      vocab_size: 1305,
+      hidden_size: 24,
+      intermediate_size: 32,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      max_position_embeddings: 32,
       id2label: { 0: 'bad', 1: 'good' }
     }, seeded(3))
     await withTokenizer(model, 'bert-uncased')
@@ -77,8 +83,19 @@ describe('every task', function () {
   it('scores what it makes of a source against the target', async () => {
     const model = join(scene.folder, 'translator')
     await writeModel(model, {
-      model_type: 't5', vocab_size: 705, d_model: 16, d_kv: 6, d_ff: 24, num_layers: 1, num_decoder_layers: 1, num_heads: 2, relative_attention_num_buckets: 8,
-      feed_forward_proj: 'relu', decoder_start_token_id: 0, pad_token_id: 0, eos_token_id: 1
+      model_type: 't5',
+      vocab_size: 705,
+      d_model: 16,
+      d_kv: 6,
+      d_ff: 24,
+      num_layers: 1,
+      num_decoder_layers: 1,
+      num_heads: 2,
+      relative_attention_num_buckets: 8,
+      feed_forward_proj: 'relu',
+      decoder_start_token_id: 0,
+      pad_token_id: 0,
+      eos_token_id: 1
     }, seeded(5))
     await withTokenizer(model, 't5')
     const { text } = await reported('generate', '--model', model, '--prompt', 'the quick brown fox', '--max-new-tokens', '12')

@@ -15,7 +15,7 @@ const DEFINITIONS: { readonly [T in Task]: TaskDefinition<Networks[T]> } = {
 
 /** What a task is, for the network that has it. */
 export function definitionOf (task: Task): TaskDefinition {
-  return DEFINITIONS[task] as TaskDefinition
+  return DEFINITIONS[task]
 }
 
 /** @throws {InvalidBatchError} naming the first thing that is wrong for a model of this kind */
