@@ -4,6 +4,7 @@ import { openEngine } from '../engine/open-engine.js'
 import { InvalidOptionError } from '../errors.js'
 import { replaceFile } from '../files.js'
 import { BaseModel } from '../model/base-model.js'
+import { predictedBy } from '../model/tasks/tasks.js'
 import { selectSites } from '../model/sites.js'
 import { encodeSafetensors } from '../tensor/safetensors.js'
 import { defineCommand } from './command.js'
@@ -49,7 +50,7 @@ export const step = defineCommand({
     const names = chosen.map(({ name }) => name)
     await report(
       { model: model.info.id, loss: result.loss, tokens: result.tokens, sites: names, engine: model.engine.name, out, milliseconds },
-      `loss ${result.loss.toFixed(6)} over ${result.tokens} tokens, ${names.length} sites, ${milliseconds} ms\n${out}`
+      `loss ${result.loss.toFixed(6)} over ${result.tokens} ${predictedBy(model.info.task)}, ${names.length} sites, ${milliseconds} ms\n${out}`
     )
   }
 })

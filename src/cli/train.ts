@@ -1,6 +1,7 @@
 import { startBackend } from '../engine/backend.js'
 import { OPTIMIZERS } from '../gl/optimizer.js'
 import { SCHEDULES } from '../gl/schedule.js'
+import { predictedBy } from '../model/tasks/tasks.js'
 import { ColaNode } from '../node/node.js'
 import { parseTrainOptions } from '../node/trainer/options.js'
 import { WIRE_OPTIONS } from '../node/trainer/wire-form.js'
@@ -84,10 +85,10 @@ export const train = defineCommand({
   }
 })
 
-function summary ({ name, mode, steps, losses, tokensPerSecond, heldOut, deltaHash, members, adapter }: TrainReport): string {
+function summary ({ name, mode, task, steps, losses, tokensPerSecond, heldOut, deltaHash, members, adapter }: TrainReport): string {
   const loss = (value: number | null | undefined): string => value?.toFixed(4) ?? 'none'
   return [
-    `job ${name} (${mode}), ${steps} steps, ${tokensPerSecond.toFixed(0)} tokens/s, ${members.length} ${members.length === 1 ? 'member' : 'members'}`,
+    `job ${name} (${mode}), ${steps} steps, ${tokensPerSecond.toFixed(0)} ${predictedBy(task)}/s, ${members.length} ${members.length === 1 ? 'member' : 'members'}`,
     `training loss ${loss(losses[0])} → ${loss(losses.at(-1))}`,
     `held-out loss ${loss(heldOut.base)} (base) → ${loss(heldOut.adapted)} (adapted)`,
     `ΔW ${deltaHash}`,

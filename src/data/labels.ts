@@ -19,8 +19,9 @@ export function labelOf (label: string | number, labels: readonly string[], sour
     return number
   }
   const takesIndices = typeof label === 'number' || labels.every(name => Number.isNaN(toNumber(name)))
-  const index = takesIndices && toNumber(label) in labels ? toNumber(label) : labels.indexOf(String(label))
-  if (index === -1) {
+  const named = typeof label === 'number' ? -1 : labels.indexOf(label)
+  const index = takesIndices && named === -1 ? toNumber(label) : named
+  if (!(index in labels)) {
     const shown = `${labels.slice(0, SHOWN).join(', ')}${labels.length > SHOWN ? ', …' : ''}`
     throw new InvalidDataError(`${source}: label ${JSON.stringify(label)} is none of this model's, which are ${shown} (id2label of its config.json)${takesIndices ? `, or 0 to ${labels.length - 1}` : ''}`)
   }

@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { BatchSource, heldOutBatches } from '../../src/data/batches.js'
-import type { LabelledText } from '../../src/data/document.js'
 import { type LabelledOptions, LabelledRowMaker } from '../../src/data/labelled-rows.js'
 import { type Dataset, type LoadOptions, loadTexts } from '../../src/data/load.js'
 import type { RowSet } from '../../src/data/row-set.js'
@@ -18,7 +17,7 @@ const LABELS = ['bad', 'good']
 const OPTIONS: LabelledOptions = { encodeWhole, padding: PADDING, length: 16, labels: LABELS }
 const [A, B] = [97, 98]
 
-type Given = Partial<Omit<LabelledText, 'kind'>>
+type Given = Partial<Omit<Extract<Example, { kind: 'labelled' }>, 'kind'>>
 const example = ({ text = 'a', textPair, label = 'bad' }: Given): Example => ({ kind: 'labelled', text, textPair, label, source: 'a.csv, line 2' })
 
 function made (examples: readonly Given[], options: Partial<LabelledOptions> = {}): { rows: RowSet, truncated: number, texts: string[] } {
@@ -102,7 +101,7 @@ describe('data: labelled rows', () => {
 
   describe('from files', () => {
     it('are the same of .csv and .jsonl', async () => {
-      const given = Array.from({ length: 30 }, (_, i) => ({ text: `text ${i}`, text_pair: i % 3 === 0 ? `pair ${i}` : '', label: LABELS[i % 2] }))
+      const given = Array.from({ length: 30 }, (_, i) => ({ text: `text ${i}`, text_pair: i % 3 === 0 ? `${i}` : '', label: LABELS[i % 2] }))
       const csv = ['text,text_pair,label', ...given.map(({ text, text_pair: pair, label }) => `${text},${pair},${label}`)].join('\n')
       await withFolder({ 'a.csv': csv, 'a.jsonl': given.map(row => JSON.stringify({ ...row, label: LABELS.indexOf(row.label) })).join('\n') }, async folder => {
         const [one, other] = [await load({ paths: [join(folder, 'a.csv')] }), await load({ paths: [join(folder, 'a.jsonl')] })]

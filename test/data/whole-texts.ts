@@ -1,11 +1,11 @@
-import type { WholeText } from '../../src/data/whole-text.js'
+import type { WholeTextOptions } from '../../src/data/whole-text.js'
 
 /** What stands around texts that are encoded here. */
 export const BEGIN = 1
 export const BETWEEN = 2
 
 /** One token a character, its code, with a token before, one after each text, and a kind for each. */
-export function encodeWhole (text: string, textPair: string | undefined, length: number): WholeText {
+export const encodeWhole: WholeTextOptions['encodeWhole'] = (text, textPair, length) => {
   const codes = (part: string): number[] => Array.from(part, character => character.codePointAt(0)!)
   const first = [BEGIN, ...codes(text), BETWEEN]
   const second = textPair === undefined ? [] : [...codes(textPair), BETWEEN]

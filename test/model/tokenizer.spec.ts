@@ -69,6 +69,20 @@ describe('model: tokenizer', () => {
       expect(tokenizer.encodeWhole('a b', 'a', 9)).to.deep.equal({ ids: [...tokenizer.encode('a b'), ...tokenizer.encode('a')], typeIds: [0, 0, 1], truncated: false })
     })
 
+    it('takes what stands around texts in any of its forms', async () => {
+      const ends = { cls: ['[CLS]', 2], sep: ['[SEP]', 3] }
+      const whole = (tokenizer: Tokenizer): unknown => ['', 'b'].map(pair => tokenizer.encodeWhole('a', pair, 9))
+      expect(whole(await bert({ post_processor: { type: 'BertProcessing', ...ends } }))).to.deep.equal(whole(await bert()))
+      const roberta = { type: 'RobertaProcessing', ...ends, trim_offsets: true, add_prefix_space: true }
+      const nested = { type: 'Sequence', processors: [{ type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true }, roberta] }
+      for (const processor of [roberta, nested]) {
+        const tokenizer = await bert({ post_processor: processor })
+        expect(tokenizer.encodeWhole('a', 'b', 9)).to.deep.equal({
+          ids: [2, ...tokenizer.encode('a'), 3, 3, ...tokenizer.encode('b'), 3], typeIds: [0, 0, 0, 0, 0, 0], truncated: false
+        })
+      }
+    })
+
     it('refuses lengths without room for a token of a text', async () => {
       const tokenizer = await bert()
       for (const length of [2, 0, -1, NaN]) expect(() => tokenizer.encodeWhole('a', undefined, length)).to.throw().with.property('name', 'InvalidOptionError')

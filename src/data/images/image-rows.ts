@@ -2,8 +2,7 @@ import { batchOf } from '../../tensor/batch.js'
 import type { FloatTensor } from '../../types.js'
 import { limitFor, placeOfHash } from '../held-out.js'
 import { labelOf, labelTensor } from '../labels.js'
-import type { Dataset, LoadOptions } from '../load.js'
-import { checkShare } from '../load.js'
+import { checkShare, type Dataset, type LoadOptions } from '../load.js'
 import type { RowSet } from '../row-set.js'
 import { hashOfFile } from './content-hash.js'
 import { readImageFolder } from './image-folder.js'
@@ -31,12 +30,12 @@ interface Image {
  */
 export async function loadImages ({ paths, heldOutShare = 0.1, processor, labels, onProgress, signal }: ImageOptions): Promise<Dataset> {
   checkShare(heldOutShare)
-  const files = await readImageFolder(paths)
+  const files = (await readImageFolder(paths)).map(({ path, label }) => ({ path, label: labelOf(label, labels, path) }))
   const images: Image[] = []
-  for (const { path, label } of files) {
+  for (const file of files) {
     signal?.throwIfAborted()
-    const hash = await hashOfFile(path)
-    images.push({ path, label: labelOf(label, labels, path), hash, place: placeOfHash(hash) })
+    const hash = await hashOfFile(file.path)
+    images.push({ ...file, hash, place: placeOfHash(hash) })
     onProgress?.(images.length, files.length)
   }
   const limit = limitFor(images, heldOutShare)

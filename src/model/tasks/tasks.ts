@@ -23,6 +23,11 @@ export function checkBatch (batch: Batch, info: NetworkInfo): void {
   definitionOf(info.task).check(batch, info)
 }
 
+/** What a model of the task predicts one of, for people. */
+export function predictedBy (task: Task): 'tokens' | 'rows' {
+  return task === 'CAUSAL_LM' || task === 'SEQ_2_SEQ_LM' ? 'tokens' : 'rows'
+}
+
 /** Predictions of a batch that count in its loss. */
 export function countedIn (batch: Batch, info: Pick<NetworkInfo, 'task' | 'labels'>): number {
   return definitionOf(info.task).targets(batch, info).counted

@@ -5,10 +5,11 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import type { Batches } from '../../data/batches.js'
 import type { EngineOptions } from '../../engine/open-engine.js'
 import { InvalidOptionError, ProtocolError } from '../../errors.js'
+import { predictedBy } from '../../model/tasks/tasks.js'
 import { tokensOf } from '../../places.js'
 import { BlobStore } from '../../protocols/blob/index.js'
 import type { TrafficReport } from '../../protocols/traffic.js'
-import type { Mode, WireForm } from '../../types.js'
+import type { Mode, Task, WireForm } from '../../types.js'
 import { Host } from '../host/host.js'
 import { ModelThread } from '../host/model-thread.js'
 import { Jobs, type JoinedJob } from '../jobs.js'
@@ -37,14 +38,16 @@ export interface TrainReport {
   readonly mode: Mode
   /** Id of the base model. */
   readonly model: string
+  /** What it is for. */
+  readonly task: Task
   /** What computes the fits, and where host and trainer are one process the passes too. */
   readonly engine: string
   /** Null where there is no network. */
   readonly peer: string | null
   readonly steps: number
-  /** One a step, in nats per token, taken before that step's fit. */
+  /** One a step, taken before that step's fit: the mean over predictions, in nats, or where the model gives a number squared. */
   readonly losses: readonly number[]
-  /** That counted in the losses. */
+  /** Predictions that counted in the losses: of a token each, or a row. */
   readonly tokens: number
   readonly tokensPerSecond: number
   /** Losses on what is never trained on; null where nothing is held out. */
@@ -147,7 +150,7 @@ async function trainAt (place: Place, options: TrainOptions, context: TrainConte
     const wire = wireFormOf(options.wire, auxiliary, tokensOf(await data.at(0), plan.sites))
     const runner = place.runner(joined, wire)
     const standing = await standingIn(joined, learner)
-    const training = new Training({ joined, runner, learner, standing, data, checkpoint, steps: options.steps, reporter },
+    const training = new Training({ joined, runner, learner, standing, data, checkpoint, steps: options.steps, unit: predictedBy(info.task), reporter },
       saved?.progress ?? { step: 0, tokens: 0, losses: [], milliseconds: 0, baseLoss: null })
     const { step } = training.progress
     if (step > 0) reporter.log(step < options.steps ? `resuming job ${options.job} after step ${step}` : `job ${options.job} is done; to train anew, give another --job or other settings`)
@@ -204,6 +207,7 @@ function reportOf (
     name: job.name,
     mode: job.mode,
     model: info.id,
+    task: info.task,
     engine,
     peer,
     steps: progress.step,

@@ -17,6 +17,8 @@ export interface TrainingInit {
   readonly checkpoint: CheckpointFile
   /** In all. */
   readonly steps: number
+  /** What a prediction is of, for people. */
+  readonly unit: string
   readonly reporter: Reporter
 }
 
@@ -86,7 +88,7 @@ export class Training {
   }
 
   #advance ({ loss, tokens }: StepReply, milliseconds: number): void {
-    const { reporter, steps } = this.#init
+    const { reporter, steps, unit } = this.#init
     const done = this.#progress
     this.#progress = {
       ...done,
@@ -95,7 +97,7 @@ export class Training {
       losses: [...done.losses, loss],
       milliseconds: done.milliseconds + milliseconds
     }
-    reporter.progress('training', this.#progress.step, steps, `loss ${loss.toFixed(4)}  ${speed(this.#progress).toFixed(0)} tokens/s`)
+    reporter.progress('training', this.#progress.step, steps, `loss ${loss.toFixed(4)}  ${speed(this.#progress).toFixed(0)} ${unit}/s`)
   }
 
   async #save (): Promise<void> {
@@ -104,7 +106,7 @@ export class Training {
   }
 }
 
-/** Tokens a second, over all steps so far. */
+/** Predictions a second, over all steps so far. */
 export function speed ({ tokens, milliseconds }: Progress): number {
   return milliseconds === 0 ? 0 : 1000 * tokens / milliseconds
 }
