@@ -30,11 +30,11 @@ export function placesOf ({ places, convolution }: Site, { input, target }: Leng
   return places === 'target' ? target : places ?? input
 }
 
-/** `[places, in]`; of a convolution `[pixels, channels]`. */
+/** `[places, in]`; of a convolution `[pixels, channels]`; of an embedding `[places, 1]`. */
 export function inputShape (site: Site, rows: number, lengths: Lengths): [number, number] {
-  const { convolution } = site
+  const { convolution, embedding = false } = site
   if (convolution !== undefined) return [rows * convolution.height * convolution.width, convolution.channels]
-  return [rows * placesOf(site, lengths), site.inFeatures]
+  return [rows * placesOf(site, lengths), embedding ? 1 : site.inFeatures]
 }
 
 /** `[places, out]` */

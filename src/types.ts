@@ -19,7 +19,7 @@ export type NamedTensors<V extends TensorValues = TensorValues> = ReadonlyMap<st
 export interface Site {
   /** Full Hugging Face module name, for example `transformer.h.0.attn.c_attn`. */
   readonly name: string
-  /** Columns of the module's matrix: the size of the last axis of its input x_m, or of a convolution the values of a patch. */
+  /** Columns of the module's matrix: the size of the last axis of its input x_m, of a convolution the values of a patch, of an embedding the tokens that there are. */
   readonly inFeatures: number
   /** Rows of it: the size of the last axis of the module's output ĥ_m. */
   readonly outFeatures: number
@@ -30,6 +30,8 @@ export interface Site {
   readonly places?: 'target' | number
   /** Where the module is a convolution: its matrix is multiplied by the patches of x_m. */
   readonly convolution?: Convolution
+  /** Where the module is the embedding of tokens: its matrix is multiplied by rows that are 1 at x_m, which is a token, and 0 elsewhere. */
+  readonly embedding?: true
 }
 
 /** A module that multiplies the patches of an image `[height, width, channels]`, each as a row of (channel, y, x) as in PyTorch. */
@@ -47,8 +49,8 @@ export interface Convolution {
 
 /** The paper's adaptation data of one site and one batch. */
 export interface SitePair {
-  /** x_m: the input of the module, `[places, in]`; of a convolution `[pixels, channels]`. */
-  readonly x: FloatTensor
+  /** x_m: the input of the module, `[places, in]`; of a convolution `[pixels, channels]`; of an embedding integers, `[places, 1]`. */
+  readonly x: TensorData
   /** ∇ĥ_m: the gradient of the loss with respect to the module's output, `[places, out]`. */
   readonly gradient: FloatTensor
 }
@@ -119,6 +121,15 @@ export interface ChatMessage {
  * model's chat template throws, which may not take every order of roles.
  */
 export type RenderChat = (messages: readonly ChatMessage[], open: boolean) => string
+
+/** Tokens of a text, or two, that a model takes whole, with the special tokens that it has around them. */
+export interface WholeText {
+  readonly ids: readonly number[]
+  /** Which of the texts a token is of. */
+  readonly typeIds: readonly number[]
+  /** Whether tokens were cut off. */
+  readonly truncated: boolean
+}
 
 export const MODES = ['alone', 'collaboration', 'joint'] as const
 /**

@@ -3,10 +3,11 @@ import { outputSize } from '../places.js'
 import type { Convolution, Site } from '../types.js'
 
 /**
- * What the matrix of a module multiplies: x_m as it is, or of a convolution its patches. Differentiable.
+ * What the matrix of a module multiplies: x_m as it is, or of a convolution its patches. Differentiable. Of an embedding the
+ * tokens stay in place of the rows of zeros and a 1 that they stand for: see `matrix-product.ts`.
  *
- * @param x `[places, in]`; of a convolution `[pixels, channels]`
- * @returns `[places, in]`
+ * @param x `[places, in]`; of a convolution `[pixels, channels]`; of an embedding integers, `[places, 1]`
+ * @returns `[places, in]`; of an embedding `[places, 1]`
  */
 export function matrixInput ({ convolution }: Site, x: tf.Tensor2D): tf.Tensor2D {
   return convolution === undefined ? x : unfold(convolution, x)

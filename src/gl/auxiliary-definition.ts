@@ -7,6 +7,10 @@ export interface AuxiliaryDefinition {
   shapes (site: Site, rank: number): ReadonlyMap<string, [number, number]>
   /** Start values, such that g gives 0. */
   initial (site: Site, rank: number, seed: number): tf.Tensor2D[]
-  /** g_w(x) `[tokens, out]`, without α, for parameters in the order of `shapes`. Plain TensorFlow.js, differentiable. */
-  apply (x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D
+  /**
+   * g_w(x) `[places, out]`, without α, for parameters in the order of `shapes`. Plain TensorFlow.js, differentiable.
+   *
+   * @param x as `matrixInput` gives it
+   */
+  apply (site: Site, x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D
 }

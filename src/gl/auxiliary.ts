@@ -54,7 +54,7 @@ export class Auxiliary {
     const values = this.#values()
     const grads = tf.tidy(() => {
       const input = matrixInput(this.site, x) // [places, in]
-      return tf.grads((...w) => this.#definition.apply(input, w as tf.Tensor2D[]))(values, tf.mul(gradient, this.scale))
+      return tf.grads((...w) => this.#definition.apply(this.site, input, w as tf.Tensor2D[]))(values, tf.mul(gradient, this.scale))
     })
     return new Map(names.map((name, i) => [name, grads[i]]))
   }
@@ -108,8 +108,8 @@ export class Auxiliary {
  *
  * @param parameters in the order of their names in `parameterShapes`
  */
-export function applyAuxiliary ({ kind, rank, alpha }: AuxiliarySpec, x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
-  return tf.mul(DEFINITIONS[kind].apply(x, parameters), alpha / rank)
+export function applyAuxiliary ({ kind, rank, alpha }: AuxiliarySpec, site: Site, x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
+  return tf.mul(DEFINITIONS[kind].apply(site, x, parameters), alpha / rank)
 }
 
 /** Names and shapes of the parameters that `spec` gives a site. @throws {InvalidOptionError} */

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import { matrixInput } from '../engine/matrix-input.js'
+import { gradientOfRows, productOfRows } from '../engine/matrix-product.js'
 import type { AdapterTensors, AuxiliarySpec, FloatTensor, NamedTensors, Site, SiteFactors } from '../types.js'
 
 /** Neighbouring rows of one pass, and the auxiliary that their trainer fits. */
@@ -52,12 +53,12 @@ export function factorGradients (blocks: readonly FittedRows[], sites: readonly 
   return {
     inputs,
     apply: (site, x, gradient, tensor) => {
-      const { name, inFeatures, outFeatures } = site
-      const xs = tf.reshape<tf.Rank.R3>(matrixInput(site, x), [rows, -1, inFeatures]) // [rows, places, in]
+      const { name, outFeatures } = site
+      const input = matrixInput(site, x) // [rows·places, in]
       const gradients = tf.reshape<tf.Rank.R3>(gradient, [rows, -1, outFeatures]) // [rows, places, out]
       const toA = tf.matMul(gradients, tensor(`${name}|B`)) // [rows, places, r]
-      const toB = tf.matMul(xs, tensor(`${name}|A`), false, true) // [rows, places, r]
-      return { A: tf.matMul(toA, xs, true), B: tf.matMul(toB, gradients, true) } // [rows, r, in], [rows, r, out]
+      const toB = productOfRows(site, input, tensor(`${name}|A`)) // [rows, places, r]
+      return { A: gradientOfRows(site, toA, input), B: tf.matMul(toB, gradients, true) } // [rows, r, in], [rows, r, out]
     }
   }
 }

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import { InvalidAdapterError, InvalidTensorError, NonFiniteError, UnknownSiteError } from '../errors.js'
 import { allFinite } from '../tensor/finite.js'
 import { inputShape, outputShape } from '../places.js'
-import type { AdapterTensors, FloatTensor, NamedTensors, Site, SiteData, SitePair, TensorData } from '../types.js'
+import type { AdapterTensors, FloatTensor, NamedTensors, Site, SiteData, SitePair, TensorData, TensorValues } from '../types.js'
 import type { Auxiliary } from './auxiliary.js'
 import type { Optimizer } from './optimizer.js'
 import type { Schedule } from './schedule.js'
@@ -222,13 +222,16 @@ function gradientsOf (auxiliary: Auxiliary, data: SiteData): Map<string, tf.Tens
     tf.tensor2d(gradient.values, outputShape(site, rows, ONCE)))))))
 }
 
-function checkFinite (name: string, values: Float32Array): void {
-  if (!allFinite(values)) throw new NonFiniteError(`${name} holds values that are not finite`)
+function checkFinite (name: string, values: TensorValues): void {
+  if (values instanceof Float32Array && !allFinite(values)) throw new NonFiniteError(`${name} holds values that are not finite`)
 }
 
 /** @returns rows in which the module stands once, or a convolution rows of images */
 function checkPair (site: Site, { x, gradient }: SitePair): number {
-  const rowsIn = (name: string, { shape, values }: FloatTensor, [places, features]: [number, number]): number => {
+  const { embedding = false, inFeatures } = site
+  if (x.values instanceof Int32Array !== embedding) throw new InvalidTensorError(`${site.name}: x is ${embedding ? 'no ' : ''}integers, it must be ${embedding ? '' : 'no '}tokens`)
+  if (embedding && x.values.some(token => token < 0 || token >= inFeatures)) throw new InvalidTensorError(`${site.name}: x holds tokens that are not from 0 to ${inFeatures - 1}`)
+  const rowsIn = (name: string, { shape, values }: TensorData, [places, features]: [number, number]): number => {
     const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1) / places
     if (shape.length < 2 || shape.at(-1) !== features || values.length !== rows * places * features) {
       throw new InvalidTensorError(`${site.name}: ${name} is [${shape.join(', ')}], it must be [places, ${features}]`)

@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs'
+import { matrixProduct } from '../engine/matrix-product.js'
 import type { AuxiliaryDefinition } from './auxiliary-definition.js'
 
 /** g(x) = W·x, W `[out, in]`: what full fine-tuning of the site's weight would train. Zero at the start. */
 export const linear: AuxiliaryDefinition = {
   shapes: ({ inFeatures, outFeatures }) => new Map([['weight', [outFeatures, inFeatures]]]),
   initial: ({ inFeatures, outFeatures }) => [tf.zeros([outFeatures, inFeatures])],
-  apply: (x, [weight]) => tf.matMul(x, weight, false, true) // [tokens, out]
+  apply: (site, x, [weight]) => matrixProduct(site, x, weight) // [places, out]
 }

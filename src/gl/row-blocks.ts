@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import { matrixInput } from '../engine/matrix-input.js'
+import { matrixProduct } from '../engine/matrix-product.js'
 import type { AdapterTensors, AuxiliarySpec, FloatTensor, NamedTensors, Site } from '../types.js'
 import { applyAuxiliary, parameterShapes } from './auxiliary.js'
 
@@ -54,10 +55,10 @@ export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[
       const { name } = site
       const input = matrixInput(site, x) // [places, in]
       const parts = others.flatMap((block, k) => block.adapter.has(name)
-        ? [ofOneBlock(block, input, rows, [...parameterShapes(block.spec, site).keys()].map(parameter => tensor(`${k}|${name}|${parameter}`)))]
+        ? [ofOneBlock(block, site, input, rows, [...parameterShapes(block.spec, site).keys()].map(parameter => tensor(`${k}|${name}|${parameter}`)))]
         : [])
       if (stacked.includes(name)) {
-        const inner = tf.reshape(tf.matMul(input, tensor(`${name}|A`), false, true), [rows, -1, rank]) // [rows, places, R]
+        const inner = tf.reshape(matrixProduct(site, input, tensor(`${name}|A`)), [rows, -1, rank]) // [rows, places, R]
         const own = tf.reshape<tf.Rank.R2>(tf.mul(inner, tf.expandDims(tensor('scales'), 1)), [-1, rank]) // [places, R]
         parts.unshift(tf.matMul(own, tensor(`${name}|B`), false, true)) // [places, out]
       }
@@ -134,8 +135,8 @@ function factorsOf (adapter: AdapterTensors, site: string): { a: FloatTensor | u
 }
 
 /** Of its own rows of x; 0 elsewhere. */
-function ofOneBlock ({ begin, rows, spec }: Placed, x: tf.Tensor2D, allRows: number, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
+function ofOneBlock ({ begin, rows, spec }: Placed, site: Site, x: tf.Tensor2D, allRows: number, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
   const places = x.shape[0] / allRows // in a row
   const own = tf.slice(x, [begin * places, 0], [rows * places, x.shape[1]])
-  return tf.pad(applyAuxiliary(spec, own, parameters), [[begin * places, (allRows - begin - rows) * places], [0, 0]])
+  return tf.pad(applyAuxiliary(spec, site, own, parameters), [[begin * places, (allRows - begin - rows) * places], [0, 0]])
 }

@@ -6,7 +6,7 @@ import type { Visibility } from './layers/attention.js'
 /**
  * Stands at every site of a network: sees the module's input and output, and returns the output to go on with.
  *
- * @param x `[places, in]`, see `places.ts`
+ * @param x `[places, in]`, of an embedding integers, `[places, 1]`; see `places.ts`
  * @param output f_m(x), `[places, out]`
  */
 export type Tap = (site: Site, x: tf.Tensor2D, output: tf.Tensor2D) => tf.Tensor2D
@@ -73,7 +73,7 @@ export interface Parameters {
 export interface SiteWeight {
   /** By transformers' name. */
   readonly name: string
-  /** `in-out` for transformers' Conv1D, `out-in` for PyTorch's Linear, and for Conv2d, whose last three axes are one. */
+  /** `in-out` for transformers' Conv1D and PyTorch's Embedding, `out-in` for PyTorch's Linear, and for Conv2d, whose last three axes are one. */
   readonly layout: 'in-out' | 'out-in'
 }
 

@@ -2,7 +2,7 @@ import { UnknownSiteError } from '../errors.js'
 import type { Site } from '../types.js'
 import type { NetworkInfo } from './network.js'
 
-/** Selects every module but those of the head. */
+/** Selects every module but embeddings and those of the head. */
 const ALL_LINEAR = 'all-linear'
 
 /** What only a regular expression has: the names of modules are letters, digits, dots, `_` and `-`. */
@@ -11,7 +11,7 @@ const REGULAR_EXPRESSION = /[^\w.-]/
 /**
  * The sites that a list of names selects, in the network's order. As PEFT's `target_modules`: a name selects the module of
  * that full name and every module whose name ends with it after a dot; a regular expression those whose full name it
- * matches as a whole; and `all-linear` all but those of the head, to which the output layer belongs.
+ * matches as a whole; and `all-linear` all but embeddings and those of the head, to which the output layer belongs.
  *
  * @param output the name of the output layer
  * @throws {UnknownSiteError} if a name selects nothing, or is no regular expression
@@ -19,7 +19,7 @@ const REGULAR_EXPRESSION = /[^\w.-]/
 export function selectSites ({ sites, output }: Pick<NetworkInfo, 'sites' | 'output'>, names: readonly string[]): Site[] {
   const selected = names.flatMap(name => {
     const matches = matcherOf(name, output)
-    const own = sites.filter(site => matches(site.name))
+    const own = sites.filter(matches)
     if (own.length === 0) {
       throw new UnknownSiteError(`no site is called ${JSON.stringify(name)}; this model has ${endings(sites).join(', ')}, full names such as ${sites[0].name}, and ${ALL_LINEAR}`)
     }
@@ -28,15 +28,15 @@ export function selectSites ({ sites, output }: Pick<NetworkInfo, 'sites' | 'out
   return sites.filter(site => selected.includes(site))
 }
 
-function matcherOf (name: string, output: string): (site: string) => boolean {
+function matcherOf (name: string, output: string): (site: Site) => boolean {
   if (name === ALL_LINEAR) {
     const [head] = output.split('.')
-    return site => site !== head && !site.startsWith(`${head}.`)
+    return site => site.embedding !== true && site.name !== head && !site.name.startsWith(`${head}.`)
   }
-  if (!REGULAR_EXPRESSION.test(name)) return site => site === name || site.endsWith(`.${name}`)
+  if (!REGULAR_EXPRESSION.test(name)) return site => site.name === name || site.name.endsWith(`.${name}`)
   try {
     const whole = new RegExp(`^(?:${name})$`)
-    return site => whole.test(site)
+    return site => whole.test(site.name)
   } catch (cause) {
     throw new UnknownSiteError(`${JSON.stringify(name)} is neither a name nor a regular expression: ${(cause as Error).message}`, { cause })
   }

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidModelError } from '../errors.js'
-import type { RenderChat } from '../types.js'
+import type { RenderChat, WholeText } from '../types.js'
 import { type ChatConfig, createChatTemplate } from './chat-template.js'
 import { type HuggingFaceTokenizer, openPackageTokenizer, type TokenizerConfig } from './package-tokenizer.js'
-import { encodeWhole, type WholeText } from './whole-text.js'
+import { encodeWhole } from './whole-text.js'
 
 /** As tokenizer_config.json has it. */
 type SpecialToken = string | { readonly content: string } | null

@@ -1,14 +1,6 @@
 import { InvalidModelError, InvalidOptionError } from '../errors.js'
+import type { WholeText } from '../types.js'
 import type { HuggingFaceTokenizer, Processed } from './package-tokenizer.js'
-
-/** Tokens of a text, or two, that a model takes whole. */
-export interface WholeText {
-  readonly ids: readonly number[]
-  /** Which of the texts a token is of. */
-  readonly typeIds: readonly number[]
-  /** Whether tokens were cut off. */
-  readonly truncated: boolean
-}
 
 export interface WholeTextOptions {
   /** The most tokens, special ones included. */

@@ -63,5 +63,6 @@ export const siteSchema: z.ZodType<Site> = z.strictObject({
     kernel: z.tuple([sizeSchema, sizeSchema]),
     stride: z.tuple([sizeSchema, sizeSchema]),
     padding: z.tuple([countSchema, countSchema])
-  }).exactOptional()
+  }).exactOptional(),
+  embedding: z.literal(true).exactOptional()
 })

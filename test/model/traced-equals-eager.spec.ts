@@ -2,23 +2,18 @@ import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { expect } from 'chai'
 import { type Backend, startBackend } from '../../src/engine/backend.js'
-import { hasFactors } from '../../src/gl/factor-gradients.js'
 import { ACTIVATIONS } from '../../src/model/layers/activations.js'
-import type { LentPass, LentResult } from '../../src/node/host/lent-model.js'
+import type { LentResult } from '../../src/node/host/lent-model.js'
 import type { WeightForm } from '../../src/model/weights.js'
 import { LocalModel } from '../../src/node/host/local-model.js'
+import { lengthsOf } from '../../src/places.js'
 import { QUANTIZATIONS } from '../../src/tensor/quantize.js'
-import { AUXILIARY_KINDS, type AuxiliarySpec } from '../../src/types.js'
-import { contribution, seeded, shuffled } from '../merge/random.js'
-import { randomAdapter } from '../gl/adaptation.js'
 import { expectAdaptation } from '../gl/expect-adaptation.js'
+import { seeded } from '../merge/random.js'
 import { relativeError } from '../support/compare.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
-import { lengthOf } from '../support/batch.js'
-import { type OtherConfig, randomBatch, type SmallConfig, writeModel } from './random-model.js'
-
-/** For each family of models. */
-const SHAPES = 200
+import { type OtherConfig, type SmallConfig, writeModel } from './random-model.js'
+import { KINDS_OF_PASSES, randomPass } from './random-pass.js'
 
 /** Where the compiled passes run: another one is tested with `npm run test:webgpu`. */
 const DEVICE = (process.env.COLANET_TEST_DEVICE ?? 'cpu') as 'cpu' | 'cuda' | 'webgpu'
@@ -71,33 +66,48 @@ const LLAMA_MODELS: readonly OtherConfig[] = [
   { model_type: 'qwen3', vocab_size: 13, hidden_size: 9, intermediate_size: 14, num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 2, head_dim: 8, max_position_embeddings: 12 }
 ]
 
-const FAMILIES = [GPT2_MODELS, LLAMA_MODELS]
+/** Of each kind of model that is no causal language model. */
+const TASK_MODELS: readonly OtherConfig[] = [
+  { model_type: 'bert', vocab_size: 23, hidden_size: 15, intermediate_size: 19, num_hidden_layers: 2, num_attention_heads: 3, max_position_embeddings: 14, num_labels: 4 },
+  { model_type: 'roberta', vocab_size: 19, hidden_size: 12, intermediate_size: 20, num_hidden_layers: 1, num_attention_heads: 4, max_position_embeddings: 14, pad_token_id: 1, type_vocab_size: 1, num_labels: 1, hidden_act: 'gelu_new' },
+  {
+    model_type: 'bart',
+    vocab_size: 17,
+    max_position_embeddings: 18,
+    d_model: 12,
+    encoder_layers: 1,
+    encoder_attention_heads: 3,
+    encoder_ffn_dim: 7,
+    decoder_layers: 2,
+    decoder_attention_heads: 2,
+    decoder_ffn_dim: 9,
+    scale_embedding: true
+  },
+  { model_type: 't5', vocab_size: 21, d_model: 12, d_kv: 5, d_ff: 9, num_layers: 1, num_decoder_layers: 2, num_heads: 3, relative_attention_num_buckets: 8, relative_attention_max_distance: 20, decoder_start_token_id: 3 },
+  {
+    model_type: 't5',
+    vocab_size: 13,
+    d_model: 9,
+    d_kv: 4,
+    d_ff: 14,
+    num_layers: 2,
+    num_heads: 2,
+    relative_attention_num_buckets: 6,
+    relative_attention_max_distance: 10,
+    feed_forward_proj: 'gated-gelu',
+    tie_word_embeddings: false
+  },
+  { model_type: 'vit', hidden_size: 15, num_hidden_layers: 2, num_attention_heads: 5, intermediate_size: 11, image_size: [9, 13], patch_size: [4, 3], num_channels: 2, num_labels: 5, qkv_bias: false },
+  { model_type: 'mlp-classifier', num_channels: 3, image_size: [4, 5], hidden_sizes: [17, 9], num_labels: 3, hidden_act: 'tanh' },
+  { model_type: 'cnn-classifier', num_channels: 2, image_size: [9, 7], conv_channels: [5, 6], kernel_size: 5, num_labels: 4 }
+]
 
-/** Auxiliaries beside the base model, merged into it, both, or none. */
-const WAYS = [{}, { beside: true }, { merged: true }, { beside: true, merged: true }] as const
-
-function randomPass (model: LocalModel, number: number, random: () => number): LentPass {
-  const { sites, vocabSize, positions } = model.info
-  const specOf = (k: number): AuxiliarySpec => ({ kind: AUXILIARY_KINDS[k % AUXILIARY_KINDS.length], rank: 1 + k % 3, alpha: 0.2 + k % 2 / 10 })
-  const spec = specOf(number)
-  const way = WAYS[Math.floor(number / AUXILIARY_KINDS.length) % WAYS.length]
-  const some = shuffled(sites, random).slice(0, 1 + Math.floor(random() * sites.length))
-  const parts = Array.from({ length: 1 + Math.floor(random() * 3) }, (_, k) => {
-    const spec = specOf(number + k)
-    const own = { spec, adapter: randomAdapter(spec, some, random) }
-    const factors = hasFactors(spec) && random() < 0.5
-    return {
-      batch: randomBatch(1 + Math.floor(random() * 4), 2 + Math.floor(random() * (positions - 1)), vocabSize, random),
-      beside: 'beside' in way && k < 2 ? own : null,
-      ...(factors ? { wire: 'factors', fitted: own } as const : {})
-    }
-  })
-  return {
-    parts,
-    sites: some.map(({ name }) => name),
-    merged: 'merged' in way ? { state: `${number}`, spec, members: [contribution(3, spec, some, random), contribution(1, spec, some, random)] } : null
-  }
-}
+/** Models, and how many passes go through each. */
+const FAMILIES = [
+  { models: GPT2_MODELS, passes: 29 },
+  { models: LLAMA_MODELS, passes: 50 },
+  { models: TASK_MODELS, passes: 30 }
+]
 
 function expectSame (actual: LentResult, expected: LentResult, sites: readonly string[], tolerance: Tolerance): void {
   expect(actual.loss).to.be.above(0)
@@ -126,13 +136,13 @@ describe(`compiled passes on ${DEVICE}`, () => {
     expect(compiled.engine.name).to.equal(`onnxruntime-${DEVICE}${suffix}`)
     expect(eager.engine.name).to.equal(`${backend.name}${suffix}`)
     for (let number = 0; number < passes; number++) {
-      const pass = randomPass(compiled, number, random)
+      const pass = randomPass(compiled.info, number, random)
       const [actual, expected] = [await compiled.pass(pass), await eager.pass(pass)]
       try {
         expect(actual).to.have.lengthOf(pass.parts.length)
         for (const [i, result] of expected.entries()) expectSame(actual[i], result, pass.sites, tolerance)
       } catch (error) {
-        (error as Error).message += ` in pass ${number}, of rows ${pass.parts.map(({ batch }) => `${batch.rows}·${lengthOf(batch)}`).join()}`
+        (error as Error).message += ` in pass ${number}, of rows ${pass.parts.map(({ batch }) => [batch.rows, ...Object.values(lengthsOf(batch))].join('·')).join()}`
         throw error
       }
     }
@@ -142,10 +152,10 @@ describe(`compiled passes on ${DEVICE}`, () => {
     expect(tf.memory().numTensors).to.equal(before)
   }
 
-  for (const family of FAMILIES) {
-    for (const [seed, config] of family.entries()) {
+  for (const { models, passes } of FAMILIES) {
+    for (const [seed, config] of models.entries()) {
       it(`are those that run op by op, ${JSON.stringify(config)}`, async () => {
-        await compare(seed, config, Math.ceil(SHAPES / family.length), {}, TOLERANCE)
+        await compare(seed, config, DEVICE === 'cpu' ? passes : KINDS_OF_PASSES, {}, TOLERANCE)
       })
     }
   }
@@ -153,14 +163,14 @@ describe(`compiled passes on ${DEVICE}`, () => {
   for (const baseQuantize of QUANTIZATIONS) {
     for (const config of [GPT2_MODELS[0], LLAMA_MODELS[0]]) {
       it(`are those that run op by op with the same weights, kept as ${baseQuantize}, ${JSON.stringify(config)}`, async () => {
-        await compare(GPT2_MODELS.length, config, WAYS.length * AUXILIARY_KINDS.length, { baseQuantize }, TOLERANCE)
+        await compare(GPT2_MODELS.length, config, KINDS_OF_PASSES, { baseQuantize }, TOLERANCE)
       })
     }
   }
 
   for (const dtype of ['bf16', 'f16'] as const) {
     it(`are those that run op by op with the same weights, kept as ${dtype}, or are refused where the device has none`, async () => {
-      const compared = compare(GPT2_MODELS.length, GPT2_MODELS[0], WAYS.length * AUXILIARY_KINDS.length, { dtype }, NARROW_TOLERANCE)
+      const compared = compare(GPT2_MODELS.length, GPT2_MODELS[0], KINDS_OF_PASSES, { dtype }, NARROW_TOLERANCE)
       if (DEVICE === 'cpu') {
         await compared
         return

@@ -3,7 +3,7 @@ import { matrixInput } from '../../engine/matrix-input.js'
 import type { Site } from '../../types.js'
 import type { Network, Parameters, Tap } from '../network.js'
 
-/** The modules of one pass that multiply by a matrix, by their names, with the tap at each. */
+/** The modules of one pass that can be adapted, by their names, with the tap at each. */
 export class Modules {
   readonly #network: Pick<Network, 'info' | 'siteWeight'>
   readonly #parameters: Parameters
@@ -26,6 +26,17 @@ export class Modules {
     const { layout } = this.#network.siteWeight(name)
     const product: tf.Tensor2D = tf.matMul(matrixInput(site, x), this.#parameters.weight(name), false, layout === 'out-in') // [places, out]
     return this.#tap(site, x, bias ? tf.add<tf.Tensor2D>(product, this.#parameters.tensor(`${name}.bias`)) : product)
+  }
+
+  /**
+   * The rows of W that tokens stand for, W in the layout in which it is stored.
+   *
+   * @param ids integers, `[rows, length]`
+   * @returns `[rows·length, width]`
+   */
+  embedding (name: string, ids: tf.Tensor2D): tf.Tensor2D {
+    const tokens = tf.reshape<tf.Rank.R2>(ids, [-1, 1]) // [tokens, 1]
+    return this.#tap(this.#site(name), tokens, tf.gather(this.#parameters.weight(name), tf.reshape(ids, [-1])))
   }
 
   #site (name: string): Site {

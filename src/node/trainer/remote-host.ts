@@ -165,5 +165,5 @@ export class RemoteHost {
 }
 
 function sorted (sites: readonly Site[]): unknown[] {
-  return [...sites].sort((a, b) => a.name < b.name ? -1 : 1).map(({ name, inFeatures, outFeatures, places, convolution }) => [name, inFeatures, outFeatures, places, convolution])
+  return [...sites].sort((a, b) => a.name < b.name ? -1 : 1).map(({ name, inFeatures, outFeatures, places, convolution, embedding }) => [name, inFeatures, outFeatures, places, convolution, embedding])
 }

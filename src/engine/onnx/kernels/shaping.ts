@@ -110,6 +110,16 @@ export const SHAPING: Readonly<Record<string, RecordKernel>> = {
     const places = graph.emit('Cast', [indices], indices, { attributes: { to: ELEMENT.int64 } }) // ONNX takes no others
     return graph.emit('ScatterND', [tensor, places, updates], tensor)
   },
+  /** Zeros, to which each slice is added at the place that its index says. ONNX Runtime's ScatterND loses some where places are the same (measured); this does not. */
+  ScatterNd: ({ graph, inputs: { indices, updates }, attrs: { shape } }: KernelCall<{ shape: number[] }>) => {
+    if (indices.shape.length !== 2 || indices.shape[1] !== 1) throw new UnsupportedKernelError('kernel ScatterNd with more than one index a slice cannot be compiled yet')
+    const [count, ...slice] = updates.shape
+    const size = tf.util.sizeFromShape(slice)
+    const zeros = graph.emit('Expand', [fill(graph, [], updates.dtype, 0), graph.integers([shape[0], size])], { shape: [shape[0], size], dtype: updates.dtype })
+    const places = graph.emit('Expand', [indices, graph.integers([count, size])], { shape: [count, size], dtype: 'int32' })
+    const sums = graph.emit('ScatterElements', [zeros, places, reshape(graph, updates, [count, size])], zeros, { attributes: { axis: 0, reduction: 'add' } })
+    return reshape(graph, sums, shape)
+  },
   OneHot: ({ graph, inputs: { indices }, attrs: { depth, onValue, offValue, dtype } }: KernelCall<{ depth: number, onValue: number, offValue: number, dtype?: Dtype }>) => {
     const values = graph.constant(Float32Array.of(offValue, onValue), { shape: [2], dtype: 'float32' })
     const size = graph.constant(Int32Array.of(depth), { shape: [], dtype: 'int32' }) // of the indices' type, or ONNX Runtime has no kernel
