@@ -99,6 +99,8 @@ CURVES = {
     'adamw': dict(base='gpt2-odd', sites=['c_attn'], rank=4, alpha=8, optimizer='adamw', lr=1e-2, weight_decay=5e-4, schedule='constant', warm=False),
     'adamw-both': dict(base='gpt2-odd', sites=['c_attn', 'c_proj'], rank=3, alpha=3, optimizer='adamw', lr=3e-3, weight_decay=0, schedule='linear', warm=True),
     'sgd': dict(base='gpt2-odd', sites=['c_attn'], rank=4, alpha=4, optimizer='sgd', lr=3e-2, weight_decay=5e-4, schedule='cosine', warm=True),
+    'embedding': dict(base='gpt2-odd', sites=['wte', 'c_attn'], rank=4, alpha=8, optimizer='adamw', lr=1e-2, weight_decay=5e-4, schedule='linear',
+                      warm=False),
     'llama': dict(base='llama-grouped', sites=['q_proj', 'v_proj', 'down_proj'], rank=4, alpha=8, optimizer='adamw', lr=5e-3, weight_decay=5e-4,
                   schedule='linear', warm=True),
     'bert': dict(base='bert-odd', sites=['query', 'value'], rank=4, alpha=8, optimizer='adamw', lr=1e-2, weight_decay=5e-4, schedule='constant',

@@ -15,10 +15,13 @@ export function lengthsOf ({ tensors }: Batch): Lengths {
   return { input, target }
 }
 
-/** What the rows of a batch take, in tokens: as often as the module stands in them that stands there most often. Padding counts. */
+/**
+ * What the rows of a batch take, in tokens: as often as the module stands in them that stands there most often. Padding counts;
+ * the pixels of convolutions, which are many and cheap, do not.
+ */
 export function tokensOf (batch: Batch, sites: readonly Site[]): number {
   const lengths = lengthsOf(batch)
-  return batch.rows * sites.reduce((most, site) => Math.max(most, placesOf(site, lengths)), 1)
+  return batch.rows * sites.reduce((most, site) => site.convolution === undefined ? Math.max(most, placesOf(site, lengths)) : most, 1)
 }
 
 /** How often a module stands in a row. */

@@ -30,8 +30,8 @@ export interface Site {
   readonly places?: 'target' | number
   /** Where the module is a convolution: its matrix is multiplied by the patches of x_m. */
   readonly convolution?: Convolution
-  /** Where the module is the embedding of tokens: its matrix is multiplied by rows that are 1 at x_m, which is a token, and 0 elsewhere. */
-  readonly embedding?: true
+  /** Whether the module embeds tokens: its matrix is multiplied by rows that are 1 at x_m, which is a token, and 0 elsewhere. @default false */
+  readonly embedding?: boolean
 }
 
 /** A module that multiplies the patches of an image `[height, width, channels]`, each as a row of (channel, y, x) as in PyTorch. */

@@ -54,9 +54,10 @@ export const evaluation = defineCommand({
       const parts: Part[] = []
       for (const [i, path] of data.entries()) {
         const of = data.length === 1 ? '' : ` ${path}`
-        const { train: rows } = await loadDataset(source, {
+        const { train: rows, truncated } = await loadDataset(source, {
           paths: [path], heldOutShare: 0, ...(length !== undefined && { length }), signal, onProgress: (done, total) => reporter.progress(`reading${of}`, done, total)
         })
+        if (truncated > 0) log(`${path}: ${truncated} rows were cut to fit; a greater --length takes them whole`)
         const batches = heldOutBatches(rows, batchSize, { ...(maxRows !== undefined && { maxRows }) })
         const own = adapters.length === 1 ? 0 : i
         const changes = changesOf(model, adapters.at(own))
@@ -104,9 +105,9 @@ async function speakerOf (model: BaseModel, source: ModelSource, folder: string,
 }
 
 async function answer (model: BaseModel, source: readonly number[], { endOfText }: Tokenizer, config: GenerationConfig, maxNewTokens: number, signal: AbortSignal): Promise<number[]> {
-  const endTokens = endOfText === undefined ? [] : [endOfText]
+  const endTokens = [...config.endTokens ?? [], ...(endOfText === undefined ? [] : [endOfText])]
   const ids: number[] = []
-  for await (const id of generate(model.decoder(), source, { maxNewTokens, endTokens, ...config, signal })) ids.push(id)
+  for await (const id of generate(model.decoder(), source, { maxNewTokens, ...config, endTokens, signal })) ids.push(id)
   return ids
 }
 

@@ -26,7 +26,7 @@ export const step = defineCommand({
     out: {
       type: 'string',
       required: true,
-      describe: 'safetensors to write: loss [1], logits, x.<site> and grad.<site>, in the shapes that they have in transformers'
+      describe: 'safetensors to write: loss [1], logits, x.<site> and grad.<site>, in the shapes that they have in transformers; x of an embedding are integers'
     },
     ...ENGINE_OPTIONS
   },

@@ -21,6 +21,7 @@ export function labelOf (label: string | number, labels: readonly string[], sour
   const takesIndices = typeof label === 'number' || labels.every(name => Number.isNaN(toNumber(name)))
   const named = typeof label === 'number' ? -1 : labels.indexOf(label)
   const index = takesIndices && named === -1 ? toNumber(label) : named
+  if (named !== -1 && labels.includes(labels[named], named + 1)) throw new InvalidDataError(`${source}: ${labels.filter(name => name === label).length} classes of this model are called ${JSON.stringify(label)}; say which by its index, ${named} being the first`)
   if (!(index in labels)) {
     const shown = `${labels.slice(0, SHOWN).join(', ')}${labels.length > SHOWN ? ', …' : ''}`
     throw new InvalidDataError(`${source}: label ${JSON.stringify(label)} is none of this model's, which are ${shown} (id2label of its config.json)${takesIndices ? `, or 0 to ${labels.length - 1}` : ''}`)

@@ -56,7 +56,7 @@ export function factorGradients (blocks: readonly FittedRows[], sites: readonly 
       const { name, outFeatures } = site
       const input = matrixInput(site, x) // [rows·places, in]
       const gradients = tf.reshape<tf.Rank.R3>(gradient, [rows, -1, outFeatures]) // [rows, places, out]
-      const toA = tf.matMul(gradients, tensor(`${name}|B`)) // [rows, places, r]
+      const toA: tf.Tensor3D = tf.matMul(gradients, tensor(`${name}|B`)) // [rows, places, r]
       const toB = productOfRows(site, input, tensor(`${name}|A`)) // [rows, places, r]
       return { A: gradientOfRows(site, toA, input), B: tf.matMul(toB, gradients, true) } // [rows, r, in], [rows, r, out]
     }

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { InvalidAdapterError } from '../errors.js'
 import { replaceFolder } from '../files.js'
 import { decodeSafetensors, encodeSafetensors, floatTensor } from '../tensor/safetensors.js'
-import type { AdapterTensors, AuxiliarySpec, AuxiliaryTensors, Convolution, FloatTensor, Site, Task } from '../types.js'
+import type { AdapterTensors, AuxiliarySpec, AuxiliaryTensors, FloatTensor, Site, Task } from '../types.js'
 
 /** PEFT's prefix of every key: the PeftModel, and the model that it wraps. */
 const KEY_PREFIX = 'base_model.model.'
@@ -50,6 +50,12 @@ const adapterConfig = z.object({
   alpha_pattern: z.record(z.string(), z.number().positive()).nullish()
 })
 
+/** A factor's key; that of an embedding says so, and is no module's weight. */
+const FACTOR = /^(?:base_model\.model\.)?(.+)\.lora_(?:([AB])\.weight|embedding_([AB]))$/
+
+/** What PEFT leaves beside the factors of embeddings and of the head: the base model's own weights, as they are there. */
+const BASE_WEIGHT = /\.base_layer\.weight$/
+
 /** What `writeAdapter` leaves beside a linear auxiliary, as text. */
 const linearMark = z.object({
   'colanet.rank': z.coerce.number().int().positive(),
@@ -68,10 +74,11 @@ export async function readAdapter (folder: string): Promise<Adapter> {
     const { tensors, metadata } = decodeSafetensors(await readFile(path))
     const sites = new Map<string, Map<string, FloatTensor>>()
     for (const key of tensors.keys()) {
-      const match = /^(?:base_model\.model\.)?(.+)\.(lora_[AB]\.weight)$/.exec(key)
+      if (BASE_WEIGHT.test(key)) continue
+      const match = FACTOR.exec(key)
       if (match === null) throw new InvalidAdapterError(`${key} is not a LoRA weight; modules that were trained whole (modules_to_save) are not supported`)
-      const [, site, parameter] = match
-      sites.set(site, (sites.get(site) ?? new Map<string, FloatTensor>()).set(parameter, asMatrix(floatTensor(tensors, key))))
+      const [, site, factor, ofEmbedding = factor] = match
+      sites.set(site, (sites.get(site) ?? new Map<string, FloatTensor>()).set(`lora_${ofEmbedding}.weight`, asMatrix(floatTensor(tensors, key))))
     }
     const alpha = config.lora_alpha * (config.use_rslora === true ? Math.sqrt(config.r) : 1)
     if (metadata['colanet.kind'] === 'linear') {
@@ -91,7 +98,8 @@ export async function readAdapter (folder: string): Promise<Adapter> {
  * Writes an adapter as PEFT's `save_pretrained` does: PEFT loads it. The folder is replaced whole or not at all.
  *
  * A linear auxiliary W `[out, in]` becomes the product of itself and an identity, a LoRA of full rank, which is exact. Of a
- * convolution, A is one `[r, channels, height, width]`, and B one of single pixels, `[out, r, 1, 1]`.
+ * convolution, A is one `[r, channels, height, width]`, and B one of single pixels, `[out, r, 1, 1]`. Those of an embedding are
+ * called `lora_embedding_A` and `lora_embedding_B`.
  */
 export async function writeAdapter (folder: string, { spec, tensors }: Adapter, base: AdapterBase): Promise<void> {
   const scale = spec.alpha / spec.rank
@@ -114,9 +122,11 @@ export async function writeAdapter (folder: string, { spec, tensors }: Adapter, 
     fan_in_fan_out: base.fanInFanOut,
     target_modules: [...tensors.keys()]
   }
-  const convolutions = new Map(base.sites.map(({ name, convolution }) => [name, convolution]))
-  const flat = new Map([...factors].flatMap(([site, own]) =>
-    [...own].map(([parameter, tensor]) => [`${KEY_PREFIX}${site}.${parameter}`, asStored(parameter, tensor, convolutions.get(site))] as const)))
+  const sites = new Map(base.sites.map(site => [site.name, site]))
+  const flat = new Map([...factors].flatMap(([name, own]) => {
+    const site = sites.get(name)
+    return [...own].map(([parameter, tensor]) => [`${KEY_PREFIX}${name}.${storedName(parameter, site)}`, asStored(parameter, tensor, site)] as const)
+  }))
   const mark = { 'colanet.kind': spec.kind, 'colanet.rank': String(spec.rank), 'colanet.alpha': String(spec.alpha) }
   await replaceFolder(folder, {
     [CONFIG_FILE]: JSON.stringify(config, null, 2) + '\n',
@@ -136,8 +146,12 @@ async function readConfig (path: string): Promise<z.infer<typeof adapterConfig>>
   return config.data
 }
 
+function storedName (name: string, site: Site | undefined): string {
+  return site?.embedding === true ? name.replace(/^lora_([AB])\.weight$/, 'lora_embedding_$1') : name
+}
+
 /** As PEFT stores a factor: of a convolution as one. */
-function asStored (name: string, { shape: [rows, columns], values }: FloatTensor, convolution: Convolution | undefined): FloatTensor {
+function asStored (name: string, { shape: [rows, columns], values }: FloatTensor, { convolution }: Partial<Site> = {}): FloatTensor {
   if (convolution === undefined) return { shape: [rows, columns], values }
   return { shape: name === 'lora_A.weight' ? [rows, convolution.channels, ...convolution.kernel] : [rows, columns, 1, 1], values }
 }

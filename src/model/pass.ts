@@ -72,10 +72,15 @@ export async function runPass (engine: Engine, network: Network, batches: readon
       const places = (those: Lengths): number => shapeOf(site, 1, those)[0]
       return rowsOf(tensorNamed(results, name), places(joined.lengths), row, batch.rows, places(lengths))
     }
-    const whole = new Map(pairs ? sites.map(site => [site.name, { x: cut(`x.${site.name}`, site, inputShape), gradient: cut(`grad.${site.name}`, site, outputShape) }]) : [])
+    const whole = new Map(pairs ? sites.map(site => [site.name, { x: inputOf(site, cut(`x.${site.name}`, site, inputShape)), gradient: cut(`grad.${site.name}`, site, outputShape) }]) : [])
     const reduced = new Map(sites.map(({ name }) => [name, reducedRows(results, name, row, batch.rows)]))
     return { loss, tokens: counted, pairs: whole, reduced, ...(logits ? { logits: logitsOf(cut('logits', output, outputShape), batch, output) } : {}) }
   })
+}
+
+/** What comes out of a step are floats; tokens are integers again. */
+function inputOf ({ embedding = false }: Site, { shape, values }: FloatTensor): TensorData {
+  return { shape, values: embedding ? Int32Array.from(values) : values }
 }
 
 /** As transformers gives them: by row and token, or by row. */
@@ -186,9 +191,9 @@ function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' 
         if (x === undefined) throw new UnknownSiteError(`the network never came to ${name}`)
         const reduced = reduction?.apply(site, x, grads[i] as tf.Tensor2D, <T extends tf.Tensor>(input: string) => tensor<T>(`reduce.${input}`))
         for (const [own, made] of Object.entries(reduced ?? {})) outputs[reducedPrefix(name) + own] = made
-        if (pairs) Object.assign(outputs, { [`x.${name}`]: x, [`grad.${name}`]: grads[i] })
+        if (pairs) Object.assign(outputs, { [`x.${name}`]: tf.cast(x, 'float32'), [`grad.${name}`]: grads[i] })
       }
-      if (!pairs) tf.dispose([...inputsOf.values()])
+      tf.dispose([...inputsOf.values()])
       return outputs
     } catch (error) {
       tf.dispose([outputs, ...inputsOf.values()] as tf.TensorContainer) // they are kept

@@ -31,7 +31,7 @@ export function selectSites ({ sites, output }: Pick<NetworkInfo, 'sites' | 'out
 function matcherOf (name: string, output: string): (site: Site) => boolean {
   if (name === ALL_LINEAR) {
     const [head] = output.split('.')
-    return site => site.embedding !== true && site.name !== head && !site.name.startsWith(`${head}.`)
+    return ({ name, embedding = false }) => !embedding && name !== head && !name.startsWith(`${head}.`)
   }
   if (!REGULAR_EXPRESSION.test(name)) return site => site.name === name || site.name.endsWith(`.${name}`)
   try {

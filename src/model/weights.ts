@@ -72,7 +72,7 @@ function namesOf (weight: string, { prefix, aliases }: Pick<Network, 'prefix' | 
 export async function quantizeLinear (weights: Weights, network: Pick<Network, 'info' | 'siteWeight'>, kind: Quantization): Promise<Weights> {
   const { sites, output } = network.info
   const spared = network.siteWeight(output).name
-  const names = new Set(sites.map(({ name }) => network.siteWeight(name).name))
+  const names = new Set(sites.filter(({ embedding = false }) => !embedding).map(({ name }) => network.siteWeight(name).name))
   const matrices = [...weights].filter(([name, { shape }]) => names.has(name) && name !== spared && shape.length === 2)
   try {
     return new Map([...weights, ...await quantizedCopy(new Map(matrices.map(([name, { rounded, ...stored }]) => [name, stored])), kind)])

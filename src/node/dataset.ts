@@ -6,7 +6,7 @@ import type { RowMaker } from '../data/row-set.js'
 import type { Example } from '../data/split.js'
 import { TokenRowMaker } from '../data/token-rows.js'
 import { TranslationRowMaker } from '../data/translation-rows.js'
-import { InvalidModelError } from '../errors.js'
+import { InvalidModelError, InvalidOptionError } from '../errors.js'
 import type { Tokenizer } from '../model/tokenizer.js'
 import type { Task } from '../types.js'
 import type { ModelSource } from './model-source.js'
@@ -27,6 +27,7 @@ export interface DatasetOptions extends Omit<LoadOptions, 'task'> {
 export async function loadDataset (source: ModelSource, { length: asked, ...options }: DatasetOptions): Promise<Dataset> {
   const { info: { task, labels, image } } = source
   if (task === 'IMAGE_CLS') {
+    if (asked !== undefined) throw new InvalidOptionError('--length is of texts, and this model takes images, all of one size; leave it out')
     if (image === undefined) throw new InvalidModelError('the model does not say what images it takes')
     return await loadImages({ ...options, labels, processor: parseImageProcessor(await source.file(PROCESSOR_FILE), PROCESSOR_FILE, image) })
   }

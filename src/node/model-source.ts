@@ -35,7 +35,7 @@ export function sourceInFolder (folder: string, info: ModelInfo): ModelSource {
   return {
     info,
     tokenizer: async () => await loadTokenizer(folder),
-    file: async name => parseFile(await readFile(join(folder, name), 'utf8').catch(() => undefined), name)
+    file: async name => parseFile(await readFile(join(folder, name), 'utf8').catch(unlessAbsent(join(folder, name))), join(folder, name))
   }
 }
 
@@ -74,6 +74,14 @@ async function pullTokenizer ({ name }: Advert, pull: (file: string) => Promise<
   const json = await pull('tokenizer.json')
   if (json === undefined) throw new NoHostError(`the host of ${name} offers no tokenizer.json; give the model's folder with --model`)
   return createTokenizer(json, await pull('tokenizer_config.json'), await pull('chat_template.jinja'))
+}
+
+/** Undefined for a file that is not there. */
+function unlessAbsent (path: string): (error: unknown) => undefined {
+  return cause => {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new InvalidModelError(`${path} cannot be read (${(cause as Error).message})`, { cause })
+  }
 }
 
 function parseFile (text: string | undefined, name: string): unknown {

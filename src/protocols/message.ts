@@ -1,6 +1,7 @@
 import { decode, encode } from 'cborg'
 import { z } from 'zod'
 import { ProtocolError } from '../errors.js'
+import { outputSize } from '../places.js'
 import type { Site } from '../types.js'
 import { checkManifest, CHUNK_BYTES, type Manifest, MAX_BLOB_BYTES, MAX_CHUNKS } from '../tensor/chunks.js'
 
@@ -51,18 +52,27 @@ export const manifestSchema: z.ZodType<Manifest> = z.strictObject({
   }
 })
 
+/** The largest side of an image, in pixels, and the most places in a row: more than models have. */
+const MAX_SIDE = 16_384
+const MAX_PLACES = 1 << 20
+const sideSchema = sizeSchema.max(MAX_SIDE)
+
+/** More than the largest vocabularies. */
+const featuresSchema = sizeSchema.max(1 << 24)
+
 export const siteSchema: z.ZodType<Site> = z.strictObject({
   name: siteNameSchema,
-  inFeatures: sizeSchema,
-  outFeatures: sizeSchema,
-  places: z.union([z.literal('target'), sizeSchema]).exactOptional(),
+  inFeatures: featuresSchema,
+  outFeatures: featuresSchema,
+  places: z.union([z.literal('target'), sizeSchema.max(MAX_PLACES)]).exactOptional(),
   convolution: z.strictObject({
-    channels: sizeSchema,
-    height: sizeSchema,
-    width: sizeSchema,
-    kernel: z.tuple([sizeSchema, sizeSchema]),
-    stride: z.tuple([sizeSchema, sizeSchema]),
-    padding: z.tuple([countSchema, countSchema])
-  }).exactOptional(),
+    channels: featuresSchema,
+    height: sideSchema,
+    width: sideSchema,
+    kernel: z.tuple([sideSchema, sideSchema]),
+    stride: z.tuple([sideSchema, sideSchema]),
+    padding: z.tuple([countSchema.max(MAX_SIDE), countSchema.max(MAX_SIDE)])
+  }).refine(convolution => outputSize(convolution).every(size => size >= 1), 'no patch fits into the image').exactOptional(),
   embedding: z.literal(true).exactOptional()
-})
+}).refine(({ places, convolution, embedding }) => convolution === undefined || (places === undefined && embedding === undefined), 'a convolution has places of its own')
+  .refine(({ inFeatures, convolution }) => convolution === undefined || inFeatures === convolution.channels * convolution.kernel[0] * convolution.kernel[1], 'the columns of a convolution are the values of a patch')

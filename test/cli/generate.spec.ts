@@ -45,7 +45,7 @@ describe('colanet generate', function () {
     await writeFile(join(path, 'generation_config.json'), '{"forced_bos_token_id":7,"forced_eos_token_id":9,"no_repeat_ngram_size":1}')
     const { tokens } = await generated('--model', path, '--max-new-tokens', '5')
     expect([tokens.length, tokens[0], tokens[4]]).to.deep.equal([5, 7, 9])
-    expect(new Set(tokens).size).to.equal(5)
+    expect(new Set(tokens.slice(0, 4)).size).to.equal(4) // what is forced may have come before
     const { stdout } = await runCli(['generate', '--prompt', 'Permission', '--model', path, '--max-new-tokens', '5'])
     expect(stdout).to.not.include('Permission')
   })

@@ -53,7 +53,7 @@ describe('colanet step', () => {
     ['a folder that is no model', 'InvalidModelError', { model: FIXTURES }],
     ['no batch there', 'InvalidTensorError', { batch: '/nowhere.safetensors' }],
     ['a batch that is no safetensors', 'InvalidTensorError', { batch: join(MODEL, 'config.json') }],
-    ['safetensors that are no batch', 'InvalidTensorError', { batch: join(MODEL, 'model.safetensors') }],
+    ['safetensors that are no batch', 'InvalidBatchError', { batch: join(MODEL, 'model.safetensors') }],
     ['a batch of a larger vocabulary', 'InvalidBatchError', { model: join(FIXTURES, 'gpt2-half') }],
     ['a site that the model has not', 'UnknownSiteError', { sites: 'c_attn,q_proj' }],
     ['an empty site', 'InvalidOptionError', { sites: 'c_attn,' }],

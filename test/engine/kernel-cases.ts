@@ -284,6 +284,10 @@ export const KERNEL_CASES: Readonly<Record<string, readonly KernelCase[]>> = {
     const indices = { shape: [places.length, places[0].length], values: Int32Array.from(places.flat()) }
     return one(`at ${JSON.stringify(places)}`, [floats(shape), indices, floats([places.length, ...slice])], (x, i, updates) => tf.tensorScatterUpdate(x, i, updates), EXACT)
   }),
+  ScatterNd: ([[[5], [0, 3], []], [[4, 3], [1], [3]], [[4, 3], [3, 0, 3, 3], [3]], [[3, 2, 2], [2, 2], [2, 2]]] as const).map(([shape, places, slice]) => {
+    const indices = { shape: [places.length, 1], values: Int32Array.from(places) }
+    return one(`at ${places.join()}`, [indices, floats([places.length, ...slice])], (i, updates) => tf.scatterND(i, updates, [...shape]))
+  }),
   OneHot: [
     ...([[], [1], [5], [2, 3]] as const).flatMap(shape => [
       one('ones', [integers(shape, 0, 4)], i => tf.oneHot(tf.cast(i, 'int32'), 4), EXACT),

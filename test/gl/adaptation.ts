@@ -7,6 +7,9 @@ export const SITES: readonly Site[] = [
   { name: 'h.1.square', inFeatures: 4, outFeatures: 4 }
 ]
 
+/** Of modules that take no tokens. */
+export type FloatPair = Readonly<Record<keyof SitePair, FloatTensor>>
+
 /** Values in [-1, 1). */
 export function uniform (shape: readonly number[], random: () => number): FloatTensor {
   return { shape, values: Float32Array.from({ length: shape.reduce((product, size) => product * size, 1) }, () => random() * 2 - 1) }
@@ -18,7 +21,7 @@ export function randomAdapter (spec: AuxiliarySpec, sites: readonly Site[], rand
 }
 
 /** Adaptation data of some tokens for each site. */
-export function randomData (sites: readonly Site[], tokens: number, random: () => number): Map<string, SitePair> {
+export function randomData (sites: readonly Site[], tokens: number, random: () => number): Map<string, FloatPair> {
   return new Map(sites.map(({ name, inFeatures, outFeatures }) =>
     [name, { x: uniform([tokens, inFeatures], random), gradient: uniform([tokens, outFeatures], random) }]))
 }

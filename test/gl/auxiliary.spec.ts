@@ -40,7 +40,7 @@ async function startOf (spec: AuxiliarySpec, site: Site, seed: number): Promise<
 
 /** α·g(x) */
 function added (spec: AuxiliarySpec, auxiliary: Auxiliary, x: tf.Tensor2D): tf.Tensor2D {
-  return tf.tidy(() => applyAuxiliary(spec, x, [...auxiliary.parameters.values()] as tf.Tensor[] as tf.Tensor2D[]))
+  return tf.tidy(() => applyAuxiliary(spec, auxiliary.site, x, [...auxiliary.parameters.values()] as tf.Tensor[] as tf.Tensor2D[]))
 }
 
 describe('gl: auxiliaries', () => {

@@ -30,7 +30,7 @@ interface Curve {
 describe('gl: Gradient Learning against PEFT', () => {
   before(async () => { await startBackend() })
 
-  for (const name of ['adamw', 'adamw-both', 'sgd', 'llama', 'bert', 'bert-classifier', 'bart', 't5', 'vit']) {
+  for (const name of ['adamw', 'adamw-both', 'sgd', 'embedding', 'llama', 'bert', 'bert-classifier', 'bart', 't5', 'vit']) {
     it(`follows PEFT's curve to PEFT's weights, ${name}`, async () => {
       const curve = await readJson('peft', name, 'curve.json') as Curve
       const { spec, tensors } = await readAdapter(join(FIXTURES, 'peft', name, 'start'))
@@ -68,9 +68,10 @@ describe('gl: Gradient Learning against PEFT', () => {
       const end = await readTensors('peft', name, 'end.safetensors')
       const adapter = await learner.adapter()
       expect(end.size).to.equal(2 * sites.length)
-      for (const [site, own] of adapter) {
-        for (const [parameter, { values }] of own) {
-          const expected = floatTensor(end, `${site}.${parameter}`).values
+      for (const { name: site, embedding = false } of sites) {
+        for (const [parameter, { values }] of adapter.get(site)!) {
+          const stored = embedding ? parameter.replace(/lora_(.)\.weight/, 'lora_embedding_$1') : parameter
+          const expected = floatTensor(end, `${site}.${stored}`).values
           expect(relativeError(values, expected), `${site}.${parameter}`).to.be.below(1e-5)
         }
       }

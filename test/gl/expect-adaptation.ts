@@ -12,7 +12,7 @@ export function expectAdaptation (actual: AdaptationData, expected: AdaptationDa
   expect([...own.keys()]).to.deep.equal([...others.keys()])
   for (const [name, { shape }] of others) expect(own.get(name)!.shape, name).to.deep.equal(shape)
   if ([...expected.values()].some(data => 'factors' in data)) {
-    const all = (tensors: NamedTensors<Float32Array>): number[] => [...tensors.values()].flatMap(({ values }) => [...values])
+    const all = (tensors: NamedTensors): number[] => [...tensors.values()].flatMap(({ values }) => [...values])
     expect(relativeError(all(own), all(others)), 'factors').to.be.below(tolerance)
     return
   }

@@ -5,11 +5,11 @@ import { Auxiliary } from '../../src/gl/auxiliary.js'
 import { GradientLearner, type GradientLearnerInit } from '../../src/gl/gradient-learner.js'
 import { Optimizer, type OptimizerKind, OPTIMIZERS } from '../../src/gl/optimizer.js'
 import { decodeSafetensors, encodeSafetensors } from '../../src/tensor/safetensors.js'
-import type { AdaptationData, AdapterTensors, AuxiliarySpec, FloatTensor, SiteData, SiteFactors, SitePair } from '../../src/types.js'
+import type { AdaptationData, AdapterTensors, AuxiliarySpec, FloatTensor, SiteData, SiteFactors } from '../../src/types.js'
 import { rejection } from '../data/folder.js'
 import { seeded } from '../merge/random.js'
 import { relativeError } from '../support/compare.js'
-import { randomAdapter, randomData, SITES, uniform } from './adaptation.js'
+import { type FloatPair, randomAdapter, randomData, SITES, uniform } from './adaptation.js'
 import { differentiatedFactors } from './differentiated-factors.js'
 
 const SPECS: readonly AuxiliarySpec[] = [{ kind: 'low-rank', rank: 2, alpha: 4 }, { kind: 'linear', rank: 1, alpha: 2 }]
@@ -32,7 +32,7 @@ function learnerOf ({ spec = SPEC, optimizer = 'sgd', adapter = randomAdapter(sp
   })
 }
 
-type PairedData = ReadonlyMap<string, SitePair>
+type PairedData = ReadonlyMap<string, FloatPair>
 
 /** Batches of adaptation data that their number decides. */
 function batches (count: number, tokens = 4): PairedData[] {
@@ -83,7 +83,7 @@ function factorsOf (adapter: AdapterTensors, data: PairedData): Map<string, Site
   return new Map(SITES.map(site => [site.name, differentiatedFactors(SPEC, site, adapter.get(site.name)!, data.get(site.name)!)]))
 }
 
-function change (data: SitePair, which: keyof SitePair, tensor: Partial<FloatTensor>): SitePair {
+function change (data: FloatPair, which: keyof FloatPair, tensor: Partial<FloatTensor>): FloatPair {
   return { ...data, [which]: { ...data[which], ...tensor } }
 }
 

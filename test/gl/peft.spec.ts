@@ -108,6 +108,36 @@ describe('gl: PEFT adapters', () => {
     })
   }
 
+  for (const spec of SPECS) {
+    it(`have the names that PEFT has for embeddings, ${spec.kind}, rank ${spec.rank}, alpha ${spec.alpha}`, async () => {
+      await withFolder({}, async folder => {
+        const sites: readonly Site[] = [{ name: 'transformer.wte', inFeatures: 13, outFeatures: 4, embedding: true }, SITES[0]]
+        const adapter = adapterOf(spec, sites)
+        await writeAdapter(join(folder, 'a'), adapter, { ...BASE, sites })
+        expect(await readAdapter(join(folder, 'a'))).to.deep.equal(adapter)
+        const { tensors } = decodeSafetensors(await readFile(join(folder, 'a', TENSORS)))
+        const rank = spec.kind === 'linear' ? 4 : spec.rank
+        expect(tensors.get('base_model.model.transformer.wte.lora_embedding_A')!.shape).to.deep.equal([rank, 13])
+        expect(tensors.get('base_model.model.transformer.wte.lora_embedding_B')!.shape).to.deep.equal([4, rank])
+        expect(tensors.size).to.equal(4)
+      })
+    })
+  }
+
+  it('are read without the weights of the base model that PEFT leaves beside those of embeddings', async () => {
+    const embedding: NamedTensors = new Map([
+      ['base_model.model.model.embed_tokens.base_layer.weight', uniform([7, 5], seeded(1))],
+      ['base_model.model.model.embed_tokens.lora_embedding_A', uniform([2, 7], seeded(2))],
+      ['base_model.model.model.embed_tokens.lora_embedding_B', uniform([5, 2], seeded(3))]
+    ])
+    await withAdapter({ tensors: embedding }, async folder => {
+      const { tensors } = await readAdapter(folder)
+      expect(tensors).to.deep.equal(new Map([['model.embed_tokens', new Map([
+        ['lora_A.weight', uniform([2, 7], seeded(2))], ['lora_B.weight', uniform([5, 2], seeded(3))]
+      ])]]))
+    })
+  })
+
   it('are written with all that PEFT asks for', async () => {
     await withFolder({}, async folder => {
       for (const fanInFanOut of [true, false]) {

@@ -33,7 +33,7 @@ function apart (blocks: readonly RowBlock[], site: Site, x: tf.Tensor2D): tf.Ten
     const part = tf.slice(x, [begin, 0], [places, site.inFeatures])
     begin += places
     if (own === null) return tf.zeros<tf.Rank.R2>([places, site.outFeatures])
-    return applyAuxiliary(own.spec, part, [...parameterShapes(own.spec, site).keys()].map(name => tensor(own.adapter.get(site.name)!.get(name)!)))
+    return applyAuxiliary(own.spec, site, part, [...parameterShapes(own.spec, site).keys()].map(name => tensor(own.adapter.get(site.name)!.get(name)!)))
   }))
 }
 

@@ -26,6 +26,13 @@ describe('sites', () => {
     expect(selected('all-linear', 'lm_head')).to.deep.equal(NAMES)
   })
 
+  it('are no embeddings with all-linear, but by their names', () => {
+    const model = { ...MODEL, sites: [{ name: 'wte', inFeatures: 1, outFeatures: 1, embedding: true }, ...MODEL.sites] }
+    const names = (...wanted: string[]): string[] => selectSites(model, wanted).map(({ name }) => name)
+    expect(names('all-linear')).to.deep.equal(NAMES.slice(0, -1))
+    for (const name of ['wte', 'w[t]e']) expect(names(name)).to.deep.equal(['wte'])
+  })
+
   it('come once each, in the order of the network', () => {
     expect(selected('c_proj', 'c_attn', 'h.0.attn.c_attn', '.*c_proj')).to.deep.equal(NAMES.slice(0, -1))
     expect(selected()).to.deep.equal([])

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'chai'
 import { z } from 'zod'
-import { bytesSchema, countSchema, decodeMessage, encodeMessage, hashSchema, manifestSchema, sizeSchema } from '../../src/protocols/message.js'
+import { bytesSchema, countSchema, decodeMessage, encodeMessage, hashSchema, manifestSchema, sizeSchema, siteSchema } from '../../src/protocols/message.js'
 import { type Manifest, manifestOf } from '../../src/tensor/chunks.js'
 
 const schema = z.strictObject({ id: hashSchema, count: countSchema, size: sizeSchema, bytes: bytesSchema, note: z.string().optional(), loss: z.number().optional() })
@@ -97,6 +97,34 @@ describe('message', () => {
     for (const [what, lie] of Object.entries(lies)) {
       it(`refuses ${what}`, () => {
         expect(() => decoded(lie)).to.throw().with.property('name', 'ProtocolError')
+      })
+    }
+  })
+
+  describe('of a site', () => {
+    const convolution = { channels: 2, height: 5, width: 4, kernel: [3, 3], stride: [1, 1], padding: [1, 1] } as const
+    const sites: Record<string, object> = {
+      'a linear module': { name: 'h.0', inFeatures: 3, outFeatures: 5 },
+      'one of a decoder': { name: 'h.0', inFeatures: 3, outFeatures: 5, places: 'target' },
+      'a convolution': { name: 'convs.0', inFeatures: 18, outFeatures: 5, convolution }
+    }
+    for (const [what, site] of Object.entries(sites)) {
+      it(`decodes ${what} to what was encoded`, () => {
+        expect(decodeMessage(siteSchema, encodeMessage(site))).to.deep.equal(site)
+      })
+    }
+
+    const lies: Record<string, object> = {
+      'a kernel that is larger than the image': { convolution: { ...convolution, kernel: [9, 3] }, inFeatures: 54 },
+      'a stride of nothing': { convolution: { ...convolution, stride: [0, 1] } },
+      'padding without end': { convolution: { ...convolution, padding: [1e6, 1] } },
+      'columns that are no patch': { inFeatures: 17 },
+      'more columns than there is memory': { inFeatures: 2 ** 40, convolution: { ...convolution, channels: 2 ** 40, kernel: [1, 1] } },
+      'a convolution with places of its own': { places: 3 }
+    }
+    for (const [what, lie] of Object.entries(lies)) {
+      it(`refuses ${what}`, () => {
+        expect(() => decodeMessage(siteSchema, encodeMessage({ ...sites['a convolution'], ...lie }))).to.throw().with.property('name', 'ProtocolError')
       })
     }
   })

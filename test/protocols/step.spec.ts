@@ -274,7 +274,12 @@ describe('step', () => {
           return REPLY
         }
       })
-      await failureOf(step(requestOf({ batch: batchOf(4096, 1024) }))) // 48 MB
+      const larger = requestOf({ batch: batchOf(4096, 1024) }) // 48 MB
+      const error = await failureOf(step(larger))
+      expect(error.name).to.equal('InvalidBatchError')
+      expect(error.message).to.include('at most 2730 rows')
+      const frames = lpStream(await trainer.dialProtocol(host.peerId, STEP_PROTOCOL))
+      await failureOf(frames.write(encode({ type: 'step', step: { ...larger, batch: encodeSafetensors(larger.batch.tensors) } })).then(async () => await frames.read()))
       expect(served).to.equal(0)
       expect(await step()).to.deep.equal(REPLY)
     })

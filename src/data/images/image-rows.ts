@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { batchOf } from '../../tensor/batch.js'
 import type { FloatTensor } from '../../types.js'
 import { limitFor, placeOfHash } from '../held-out.js'
@@ -44,14 +45,19 @@ export async function loadImages ({ paths, heldOutShare = 0.1, processor, labels
 }
 
 function imageRows (images: readonly Image[], processor: ImageProcessor, labels: readonly string[]): RowSet {
+  const processing = Buffer.from(JSON.stringify(processor))
   return {
     count: images.length,
     lengthOf: () => 0,
     batch: async rows => {
-      const pixels = await Promise.all(rows.map(async row => await readPixels(images[row].path, processor))) // [channels, height, width] each
+      const pixels: FloatTensor[] = [] // [channels, height, width] each
+      for (const row of rows) { // one by one: a photograph takes much memory until it is resized
+        pixels.push(await readPixels(images[row].path, processor))
+        await turn()
+      }
       return batchOf(new Map([['pixel_values', stacked(pixels)], ['labels', labelTensor(rows.map(row => images[row].label), labels)]]))
     },
-    contentOf: row => [images[row].hash, Int32Array.of(images[row].label)]
+    contentOf: row => [images[row].hash, Int32Array.of(images[row].label), processing]
   }
 }
 

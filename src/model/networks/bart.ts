@@ -63,10 +63,11 @@ export class Bart implements Seq2SeqNetwork {
   }
 
   aliases (weight: string): readonly string[] {
-    return weight === EMBEDDING ? ['model.encoder.embed_tokens.weight', 'model.decoder.embed_tokens.weight', `${HEAD}.weight`] : []
+    return weight === EMBEDDING ? [...EMBEDDINGS, HEAD].map(name => `${name}.weight`) : []
   }
 
   siteWeight (site: string): SiteWeight {
+    if (EMBEDDINGS.includes(site)) return { name: EMBEDDING, layout: 'in-out' }
     return { name: site === HEAD ? EMBEDDING : `${site}.weight`, layout: 'out-in' }
   }
 
@@ -115,7 +116,7 @@ class Pass {
   embed (stack: string, inputIds: tf.Tensor2D, { positions }: Visibility): tf.Tensor2D {
     const { d_model: width, scale_embedding: scaled } = this.#config
     const [rows, length] = inputIds.shape
-    const token = tf.gather(this.#parameters.tensor<tf.Tensor2D>(EMBEDDING), tf.reshape(inputIds, [-1])) // [tokens, width]
+    const token = this.#modules.embedding(`${stack}.embed_tokens`, inputIds) // [tokens, width], not scaled yet
     const table = this.#parameters.tensor<tf.Tensor2D>(`${stack}.embed_positions.weight`) // [positions + 2, width]
     const position = positions === undefined
       ? tf.slice(table, [FIRST_POSITION, 0], [length, width])
@@ -184,6 +185,7 @@ class Pass {
 
 const HEAD = 'lm_head'
 const EMBEDDING = 'model.shared.weight'
+const EMBEDDINGS = ['model.encoder.embed_tokens', 'model.decoder.embed_tokens']
 const LOGITS_BIAS = 'final_logits_bias'
 
 /** PyTorch's default; `config.json` has none. */
@@ -196,7 +198,8 @@ const ATTENTION = ['k_proj', 'v_proj', 'q_proj', 'out_proj']
 
 /** Of the decoder all stand at the tokens of the target, but what makes keys and values of the source. */
 function sitesOf (config: BartConfig): Site[] {
-  const { d_model: width } = config
+  const { d_model: width, vocab_size: vocabulary } = config
+  const [encoderTokens, decoderTokens] = EMBEDDINGS
   const attended = (name: string, atTarget: readonly string[]): Site[] => ATTENTION.map(part =>
     ({ name: `${name}.${part}`, inFeatures: width, outFeatures: width, ...(atTarget.includes(part) ? { places: 'target' } : {}) }))
   const encoder = layersOf('encoder', config.encoder_layers).flatMap((layer): Site[] => [
@@ -210,7 +213,13 @@ function sitesOf (config: BartConfig): Site[] {
     { name: `${layer}.fc1`, inFeatures: width, outFeatures: config.decoder_ffn_dim, places: 'target' },
     { name: `${layer}.fc2`, inFeatures: config.decoder_ffn_dim, outFeatures: width, places: 'target' }
   ])
-  return [...encoder, ...decoder, { name: HEAD, inFeatures: width, outFeatures: config.vocab_size, places: 'target' }]
+  return [
+    { name: encoderTokens, inFeatures: vocabulary, outFeatures: width, embedding: true },
+    ...encoder,
+    { name: decoderTokens, inFeatures: vocabulary, outFeatures: width, embedding: true, places: 'target' },
+    ...decoder,
+    { name: HEAD, inFeatures: width, outFeatures: vocabulary, places: 'target' }
+  ]
 }
 
 /** Names and shapes of all weights, as transformers' `BartForConditionalGeneration` saves them. */
@@ -219,8 +228,8 @@ function * shapesOf (config: BartConfig): Generator<[name: string, shape: number
   yield [LOGITS_BIAS, [1, vocabulary]]
   yield [EMBEDDING, [vocabulary, width]]
   for (const stack of ['encoder', 'decoder']) yield [`model.${stack}.embed_positions.weight`, [positions + FIRST_POSITION, width]]
-  for (const { name, inFeatures, outFeatures } of sitesOf(config)) {
-    if (name === HEAD) continue
+  for (const { name, inFeatures, outFeatures, embedding = false } of sitesOf(config)) {
+    if (name === HEAD || embedding) continue
     yield [`${name}.weight`, [outFeatures, inFeatures]]
     yield [`${name}.bias`, [outFeatures]]
   }

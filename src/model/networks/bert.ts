@@ -43,7 +43,7 @@ export class Bert implements SequenceClassifier {
   }
 
   siteWeight (site: string): SiteWeight {
-    return { name: `${site}.weight`, layout: 'out-in' }
+    return { name: `${site}.weight`, layout: site === embeddingOf(this.#settings) ? 'in-out' : 'out-in' }
   }
 
   logits (parameters: Parameters, { inputIds, ...visibility }: Tokens, tokenTypes: tf.Tensor2D, tap: Tap): tf.Tensor2D {
@@ -70,8 +70,9 @@ class Pass {
   embeddings (inputIds: tf.Tensor2D, tokenTypes: tf.Tensor2D): tf.Tensor2D {
     const { kind, uncounted } = this.#settings
     const positions = uncounted === undefined ? inOrder(inputIds) : countsOf(inputIds, uncounted) // [rows, length]
-    const words = tf.add<tf.Tensor2D>(this.#embedding('word', inputIds), this.#embedding('token_type', tokenTypes)) // [tokens, width]
-    return this.#norm(`${kind}.embeddings`, tf.add(words, this.#embedding('position', positions))) // [tokens, width]
+    const words = this.#modules.embedding(embeddingOf(this.#settings), inputIds) // [tokens, width]
+    const typed = tf.add<tf.Tensor2D>(words, this.#rowsOf('token_type', tokenTypes)) // [tokens, width]
+    return this.#norm(`${kind}.embeddings`, tf.add(typed, this.#rowsOf('position', positions))) // [tokens, width]
   }
 
   layer (layer: number, x: tf.Tensor2D, bias: tf.Tensor4D): tf.Tensor2D {
@@ -99,7 +100,8 @@ class Pass {
     return this.#linear(`${name}.output.dense`, ACTIVATIONS[this.#settings.activation](hidden)) // [tokens, width]
   }
 
-  #embedding (name: string, ids: tf.Tensor2D): tf.Tensor2D {
+  /** Of a table that all texts share, and so no trainer adapts. */
+  #rowsOf (name: string, ids: tf.Tensor2D): tf.Tensor2D {
     const table = this.#parameters.tensor<tf.Tensor2D>(`${this.#settings.kind}.embeddings.${name}_embeddings.weight`) // [ids, width]
     return tf.gather(table, tf.reshape(ids, [-1])) // [tokens, width]
   }
@@ -120,6 +122,10 @@ const HEADS = {
   roberta: { dense: 'classifier.dense', output: 'classifier.out_proj' }
 } as const
 
+function embeddingOf ({ kind }: BertSettings): string {
+  return `${kind}.embeddings.word_embeddings`
+}
+
 /** Each token's place in its row, `[rows, length]`. */
 function inOrder ({ shape: [rows, length] }: tf.Tensor2D): tf.Tensor2D {
   return tf.tile(tf.reshape<tf.Rank.R2>(tf.range(0, length, 1, 'int32'), [1, length]), [rows, 1])
@@ -134,10 +140,12 @@ function countsOf (inputIds: tf.Tensor2D, uncounted: number): tf.Tensor2D {
   return tf.cast(tf.add<tf.Tensor2D>(counts, uncounted), 'int32')
 }
 
-function sitesOf ({ kind, layers, width, inner, labels }: BertSettings): Site[] {
+function sitesOf (settings: BertSettings): Site[] {
+  const { kind, layers, width, inner, vocabSize, labels } = settings
   const names = Array.from({ length: layers }, (_, layer) => `${kind}.encoder.layer.${layer}`)
   const { dense, output } = HEADS[kind]
   return [
+    { name: embeddingOf(settings), inFeatures: vocabSize, outFeatures: width, embedding: true },
     ...names.flatMap(name => [
       { name: `${name}.attention.self.query`, inFeatures: width, outFeatures: width },
       { name: `${name}.attention.self.key`, inFeatures: width, outFeatures: width },
@@ -154,10 +162,11 @@ function sitesOf ({ kind, layers, width, inner, labels }: BertSettings): Site[] 
 /** Names and shapes of all weights, as transformers' `BertForSequenceClassification` and `RobertaForSequenceClassification` save them. */
 function * shapesOf (settings: BertSettings): Generator<[name: string, shape: number[]]> {
   const { kind, layers, width, vocabSize, positions, tokenTypes } = settings
-  yield [`${kind}.embeddings.word_embeddings.weight`, [vocabSize, width]]
+  yield [`${embeddingOf(settings)}.weight`, [vocabSize, width]]
   yield [`${kind}.embeddings.position_embeddings.weight`, [positions, width]]
   yield [`${kind}.embeddings.token_type_embeddings.weight`, [tokenTypes, width]]
-  for (const { name, inFeatures, outFeatures } of sitesOf(settings)) {
+  for (const { name, inFeatures, outFeatures, embedding = false } of sitesOf(settings)) {
+    if (embedding) continue
     yield [`${name}.weight`, [outFeatures, inFeatures]]
     yield [`${name}.bias`, [outFeatures]]
   }

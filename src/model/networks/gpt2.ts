@@ -51,19 +51,20 @@ export class Gpt2 implements CausalNetwork {
 
   siteWeight (site: string): SiteWeight {
     if (site !== HEAD) return { name: `${site}.weight`, layout: 'in-out' }
-    return { name: this.#config.tie_word_embeddings ? TOKEN_EMBEDDING : `${HEAD}.weight`, layout: 'out-in' }
+    return { name: `${this.#config.tie_word_embeddings ? EMBEDDING : HEAD}.weight`, layout: 'out-in' }
   }
 
   logits (parameters: Parameters, { inputIds, remember, ...visibility }: Tokens & Remembered, tap: Tap): tf.Tensor2D {
     const { n_layer: layers, n_embd: width } = this.#config
     const [rows, length] = inputIds.shape
-    const token = tf.gather(parameters.tensor<tf.Tensor2D>(TOKEN_EMBEDDING), tf.reshape(inputIds, [-1])) // [tokens, width]
+    const modules = new Modules(this, parameters, tap)
+    const token = modules.embedding(EMBEDDING, inputIds) // [tokens, width]
     const { positions } = visibility
     const table = parameters.tensor<tf.Tensor2D>('transformer.wpe.weight') // [positions, width]
     const position = positions === undefined ? tf.slice(table, [0, 0], [length, width]) : tf.gather(table, positions.queries) // [length, width]
     const bias = causalBias(visibility)
     let h = tf.reshape<tf.Rank.R2>(tf.add(tf.reshape(token, [rows, length, width]), position), [-1, width]) // [tokens, width]
-    const pass = new Pass(this.#config, parameters, new Modules(this, parameters, tap), remember)
+    const pass = new Pass(this.#config, parameters, modules, remember)
     for (let layer = 0; layer < layers; layer++) h = pass.layer(layer, h, bias)
     return pass.head(h)
   }
@@ -126,13 +127,14 @@ class Pass {
 }
 
 const HEAD = 'lm_head'
-const TOKEN_EMBEDDING = 'transformer.wte.weight'
+const EMBEDDING = 'transformer.wte'
 
 function sitesOf (config: Gpt2Config): Site[] {
   const width = config.n_embd
   const inner = config.n_inner ?? 4 * width
   const blocks = Array.from({ length: config.n_layer }, (_, layer) => `transformer.h.${layer}`)
   return [
+    { name: EMBEDDING, inFeatures: config.vocab_size, outFeatures: width, embedding: true },
     ...blocks.flatMap(block => [
       { name: `${block}.attn.c_attn`, inFeatures: width, outFeatures: 3 * width },
       { name: `${block}.attn.c_proj`, inFeatures: width, outFeatures: width },
@@ -146,10 +148,10 @@ function sitesOf (config: Gpt2Config): Site[] {
 /** Names and shapes of all weights, as transformers' `GPT2LMHeadModel` saves them. */
 function * shapesOf (config: Gpt2Config): Generator<[name: string, shape: number[]]> {
   const width = config.n_embd
-  yield [TOKEN_EMBEDDING, [config.vocab_size, width]]
+  yield [`${EMBEDDING}.weight`, [config.vocab_size, width]]
   yield ['transformer.wpe.weight', [config.n_positions, width]]
-  for (const { name, inFeatures, outFeatures } of sitesOf(config)) {
-    if (name === HEAD) continue
+  for (const { name, inFeatures, outFeatures, embedding = false } of sitesOf(config)) {
+    if (name === HEAD || embedding) continue
     yield [`${name}.weight`, [inFeatures, outFeatures]]
     yield [`${name}.bias`, [outFeatures]]
   }

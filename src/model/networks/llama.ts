@@ -34,7 +34,8 @@ export class Llama implements CausalNetwork {
   }
 
   siteWeight (site: string): SiteWeight {
-    return { name: site === HEAD && this.#settings.tied ? EMBEDDING : `${site}.weight`, layout: 'out-in' }
+    if (site === EMBEDDING) return { name: `${EMBEDDING}.weight`, layout: 'in-out' }
+    return { name: `${site === HEAD && this.#settings.tied ? EMBEDDING : site}.weight`, layout: 'out-in' }
   }
 
   logits (parameters: Parameters, { inputIds, remember, ...visibility }: Tokens & Remembered, tap: Tap): tf.Tensor2D {
@@ -42,8 +43,9 @@ export class Llama implements CausalNetwork {
     const [, length] = inputIds.shape
     const biases = new Map([...new Set(windows)].map(window => [window, causalBias(visibility, window)]))
     const turns = visibility.positions === undefined ? rotations(rope, length, size) : rotationsAt(rope, visibility.positions, size)
-    const pass = new Pass(this.#settings, parameters, new Modules(this, parameters, tap), turns, remember)
-    let h = tf.gather(parameters.tensor<tf.Tensor2D>(EMBEDDING), tf.reshape(inputIds, [-1])) // [tokens, width]
+    const modules = new Modules(this, parameters, tap)
+    const pass = new Pass(this.#settings, parameters, modules, turns, remember)
+    let h = modules.embedding(EMBEDDING, inputIds) // [tokens, width]
     for (let layer = 0; layer < layers; layer++) h = pass.layer(layer, h, biases.get(windows[layer]) as tf.Tensor4D)
     return pass.head(h)
   }
@@ -104,11 +106,12 @@ class Pass {
 }
 
 const HEAD = 'lm_head'
-const EMBEDDING = 'model.embed_tokens.weight'
+const EMBEDDING = 'model.embed_tokens'
 
 function sitesOf ({ layers, width, inner, heads, groups, size, vocabSize }: LlamaSettings): Site[] {
   const names = Array.from({ length: layers }, (_, layer) => `model.layers.${layer}`)
   return [
+    { name: EMBEDDING, inFeatures: vocabSize, outFeatures: width, embedding: true },
     ...names.flatMap(name => [
       { name: `${name}.self_attn.q_proj`, inFeatures: width, outFeatures: heads * size },
       { name: `${name}.self_attn.k_proj`, inFeatures: width, outFeatures: groups * size },
@@ -125,9 +128,9 @@ function sitesOf ({ layers, width, inner, heads, groups, size, vocabSize }: Llam
 /** Names and shapes of all weights, as transformers saves them. */
 function * shapesOf (settings: LlamaSettings): Generator<[name: string, shape: number[]]> {
   const { layers, width, size, vocabSize, tied, normalised } = settings
-  yield [EMBEDDING, [vocabSize, width]]
-  for (const { name, inFeatures, outFeatures } of sitesOf(settings)) {
-    if (name === HEAD) continue
+  yield [`${EMBEDDING}.weight`, [vocabSize, width]]
+  for (const { name, inFeatures, outFeatures, embedding = false } of sitesOf(settings)) {
+    if (name === HEAD || embedding) continue
     yield [`${name}.weight`, [outFeatures, inFeatures]]
     if (hasBias(settings, name)) yield [`${name}.bias`, [outFeatures]]
   }

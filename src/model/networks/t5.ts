@@ -39,7 +39,7 @@ export class T5 implements Seq2SeqNetwork {
   }
 
   readonly aliases = (weight: string): readonly string[] => {
-    const embeddings = ['encoder.embed_tokens.weight', 'decoder.embed_tokens.weight']
+    const embeddings = Object.values(EMBEDDINGS).map(name => `${name}.weight`)
     switch (weight) {
       case EMBEDDING: return this.#settings.tied ? [...embeddings, HEAD_WEIGHT] : embeddings
       case HEAD_WEIGHT: return [EMBEDDING, ...embeddings]
@@ -48,13 +48,14 @@ export class T5 implements Seq2SeqNetwork {
   }
 
   siteWeight (site: string): SiteWeight {
+    if (Object.values(EMBEDDINGS).includes(site)) return { name: EMBEDDING, layout: 'in-out' }
     return { name: site === HEAD && this.#settings.tied ? EMBEDDING : `${site}.weight`, layout: 'out-in' }
   }
 
   encode (parameters: Parameters, { inputIds, ...visibility }: Tokens, tap: Tap): tf.Tensor2D {
     const pass = new Pass(this.#settings, parameters, new Modules(this, parameters, tap))
     const bias = tf.add<tf.Tensor4D>(bidirectionalBias(visibility), pass.relativeBias('encoder', inputIds, visibility)) // [rows, heads, length, length]
-    let h = pass.embed(inputIds) // [tokens, width]
+    let h = pass.embed('encoder', inputIds) // [tokens, width]
     for (let layer = 0; layer < this.#settings.layers.encoder; layer++) h = pass.encoderLayer(layer, h, bias)
     return pass.norm('encoder.final_layer_norm', h)
   }
@@ -68,7 +69,7 @@ export class T5 implements Seq2SeqNetwork {
     const pass = new Pass(this.#settings, parameters, new Modules(this, parameters, tap), remember)
     const own = tf.add<tf.Tensor4D>(causalBias(visibility), pass.relativeBias('decoder', inputIds, visibility)) // [rows, heads, target, keys]
     const biases = { own, source: bidirectionalBias(source) }
-    let h = pass.embed(inputIds) // [target tokens, width]
+    let h = pass.embed('decoder', inputIds) // [target tokens, width]
     for (const [layer, seen] of looked.entries()) h = pass.decoderLayer(layer, h, seen, biases)
     return pass.head(h)
   }
@@ -94,8 +95,8 @@ class Pass {
     this.#remember = remember
   }
 
-  embed (inputIds: tf.Tensor2D): tf.Tensor2D {
-    return tf.gather(this.#parameters.tensor<tf.Tensor2D>(EMBEDDING), tf.reshape(inputIds, [-1])) // [tokens, width]
+  embed (stack: Stack, inputIds: tf.Tensor2D): tf.Tensor2D {
+    return this.#modules.embedding(EMBEDDINGS[stack], inputIds) // [tokens, width]
   }
 
   /** The first layer has it for all: `[1, heads, length, keys]`. */
@@ -170,6 +171,7 @@ type Stack = 'encoder' | 'decoder'
 const HEAD = 'lm_head'
 const HEAD_WEIGHT = `${HEAD}.weight`
 const EMBEDDING = 'shared.weight'
+const EMBEDDINGS: Readonly<Record<Stack, string>> = { encoder: 'encoder.embed_tokens', decoder: 'decoder.embed_tokens' }
 
 function relativeTable (stack: Stack): string {
   return `${stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight`
@@ -193,15 +195,21 @@ function sitesOf ({ layers, width, inner, heads, size, gated, vocabSize }: T5Set
     ...attended(`${block}.layer.1.EncDecAttention`, ['q', 'o']),
     ...mlp(`${block}.layer.2`, { places: 'target' })
   ])
-  return [...encoder, ...decoder, { name: HEAD, inFeatures: width, outFeatures: vocabSize, places: 'target' }]
+  return [
+    { name: EMBEDDINGS.encoder, inFeatures: vocabSize, outFeatures: width, embedding: true },
+    ...encoder,
+    { name: EMBEDDINGS.decoder, inFeatures: vocabSize, outFeatures: width, embedding: true, places: 'target' },
+    ...decoder,
+    { name: HEAD, inFeatures: width, outFeatures: vocabSize, places: 'target' }
+  ]
 }
 
 /** Names and shapes of all weights, as transformers' `T5ForConditionalGeneration` saves them. */
 function * shapesOf (settings: T5Settings): Generator<[name: string, shape: number[]]> {
   const { layers, width, heads, buckets, vocabSize, tied } = settings
   yield [EMBEDDING, [vocabSize, width]]
-  for (const { name, inFeatures, outFeatures } of sitesOf(settings)) {
-    if (name !== HEAD || !tied) yield [`${name}.weight`, [outFeatures, inFeatures]]
+  for (const { name, inFeatures, outFeatures, embedding = false } of sitesOf(settings)) {
+    if (!embedding && (name !== HEAD || !tied)) yield [`${name}.weight`, [outFeatures, inFeatures]]
   }
   for (const [stack, parts] of [['encoder', 2], ['decoder', 3]] as const) {
     yield [relativeTable(stack), [buckets, heads]]

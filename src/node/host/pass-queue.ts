@@ -27,8 +27,12 @@ export interface Pass extends LentResult {
   readonly timings: { readonly queued: number, readonly pass: number }
 }
 
-/** Requests that may wait. Whoever comes then is told to try again, or elsewhere. */
+/** Requests that may wait, and what their batches may take in all, in bytes. Whoever comes then is told to try again, or elsewhere. */
 const MAX_WAITING = 256
+const MAX_WAITING_BYTES = 1024 * 1024 * 1024
+
+/** What the batches of one pass may take, in bytes: as much as one that is sent. */
+const JOINED_BYTES = 32 * 1024 * 1024
 
 /** Tokens that are joined to one pass at most, padding included: beyond, more rows at once are no faster, and take memory. */
 const JOINED_TOKENS = 2048
@@ -68,8 +72,9 @@ export class PassQueue {
    */
   async pass (request: PassRequest, signal: AbortSignal): Promise<Pass> {
     signal.throwIfAborted()
-    if (this.#waiting.length >= MAX_WAITING) this.#forgetAborted()
-    if (this.#waiting.length >= MAX_WAITING) throw new HostBusyError(`${this.#waiting.length} steps wait at this host already; try again later, or at another host`)
+    const isFull = (): boolean => this.#waiting.length >= MAX_WAITING || bytesOf([...this.#waiting.map(({ request }) => request), request]) > MAX_WAITING_BYTES
+    if (isFull()) this.#forgetAborted()
+    if (isFull()) throw new HostBusyError(`${this.#waiting.length} steps wait at this host already; try again later, or at another host`)
     const result = new Promise<Pass>((resolve, reject) => {
       this.#waiting.push({ request, came: performance.now(), signal, resolve, reject })
     })
@@ -160,7 +165,13 @@ function fits (group: readonly Waiting[], other: Waiting, all: readonly Site[]):
   if (group.length === 0) return true
   const longest = Math.max(...[...group, other].map(({ request }) => widthOf(request, all)))
   const rows = [...group, other].reduce((sum, { request }) => sum + request.batch.rows, 0)
-  return group[0].request.sites.join() === other.request.sites.join() && rows * longest <= JOINED_TOKENS
+  const bytes = bytesOf([...group, other].map(({ request }) => request))
+  return group[0].request.sites.join() === other.request.sites.join() && rows * longest <= JOINED_TOKENS && bytes <= JOINED_BYTES
+}
+
+/** What batches take. */
+function bytesOf (requests: readonly PassRequest[]): number {
+  return requests.reduce((sum, { batch: { tensors } }) => [...tensors.values()].reduce((own, { values }) => own + values.byteLength, sum), 0)
 }
 
 /** What a row takes, in tokens: those that it has, or the rank of the factors whose gradients are wanted of it. */

@@ -6,7 +6,6 @@ import type { Batches } from '../../data/batches.js'
 import type { EngineOptions } from '../../engine/open-engine.js'
 import { InvalidOptionError, ProtocolError } from '../../errors.js'
 import { predictedBy } from '../../model/tasks/tasks.js'
-import { tokensOf } from '../../places.js'
 import { BlobStore } from '../../protocols/blob/index.js'
 import type { TrafficReport } from '../../protocols/traffic.js'
 import type { Mode, Task, WireForm } from '../../types.js'
@@ -147,7 +146,7 @@ async function trainAt (place: Place, options: TrainOptions, context: TrainConte
   const learner = createLearner(options, { ...plan, start: saved?.adapter ?? plan.start })
   try {
     if (saved !== undefined) learner.restore(saved.learner)
-    const wire = wireFormOf(options.wire, auxiliary, tokensOf(await data.at(0), plan.sites))
+    const wire = wireFormOf(options.wire, auxiliary, plan.sites, await data.at(0))
     const runner = place.runner(joined, wire)
     const standing = await standingIn(joined, learner)
     const training = new Training({ joined, runner, learner, standing, data, checkpoint, steps: options.steps, unit: predictedBy(info.task), reporter },

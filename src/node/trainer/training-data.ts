@@ -30,7 +30,7 @@ export async function readTrainingData (options: TrainOptions, source: ModelSour
   if (options.batch !== undefined) {
     const batch = await readBatchFile(options.batch)
     checkBatch(batch, source.info)
-    const contents = [...batch.tensors.values()].map(({ values }) => values)
+    const contents = [...batch.tensors].flatMap(([name, { shape, values }]) => [Buffer.from(`${name}[${shape.join()}]`), values])
     return { at: async () => await Promise.resolve(batch), heldOut: { count: 0, at: async () => await Promise.resolve(batch) }, fingerprint: fingerprint(contents) }
   }
   const { batchSize, seed, groupByLength, heldOut: heldOutShare, length, data: paths = [] } = options
@@ -52,6 +52,7 @@ export async function readTrainingData (options: TrainOptions, source: ModelSour
 
 function * contentsOf (sets: readonly RowSet[]): Iterable<TensorValues | Buffer> {
   for (const rows of sets) {
+    yield Int32Array.of(rows.count)
     for (let row = 0; row < rows.count; row++) yield * rows.contentOf(row)
   }
 }

@@ -1,7 +1,7 @@
 import { InvalidOptionError } from '../../errors.js'
 import { parameterShapes } from '../../gl/auxiliary.js'
 import { hasFactors } from '../../gl/factor-gradients.js'
-import { factorLayout, type MessageLayout, pairLayout } from '../../tensor/adaptation.js'
+import { factorLayout, type MessageLayout, mostBytes, pairLayout } from '../../tensor/adaptation.js'
 import { type AuxiliarySpec, type Batch, type Site, WIRE_FORMS, type WireForm } from '../../types.js'
 
 export const WIRE_OPTIONS = ['auto', ...WIRE_FORMS] as const
@@ -10,13 +10,12 @@ export type WireOption = typeof WIRE_OPTIONS[number]
 
 /**
  * The form in which adaptation data of a batch are asked for. Of the exact ones, the gradients of factors of rank r take
- * r·(in + out) floats a site, pairs tokens·(in + out).
- *
- * @param tokens in the batch, padding included
+ * r·(in + out) floats a site, pairs one row of x and one of ∇ĥ for each place.
  */
-export function wireFormOf (option: WireOption, auxiliary: AuxiliarySpec, tokens: number): WireForm {
+export function wireFormOf (option: WireOption, auxiliary: AuxiliarySpec, sites: readonly Site[], batch: Batch): WireForm {
   if (option !== 'auto') return option
-  return hasFactors(auxiliary) && auxiliary.rank < tokens ? 'factors' : 'f32'
+  const bytes = (form: WireForm): number => mostBytes(layoutOf(form, auxiliary, sites, batch))
+  return hasFactors(auxiliary) && bytes('factors') < bytes('f32') ? 'factors' : 'f32'
 }
 
 /** @throws {InvalidOptionError} if a job's auxiliaries are not fitted from what is asked for */

@@ -13,7 +13,7 @@ export const advertSchema = z.strictObject({
   /** The site that gives the output, see `selectSites`. */
   output: siteNameSchema,
   /** What PEFT adapts in this architecture, see `selectSites`. */
-  defaultSites: z.array(siteNameSchema).min(1).max(64),
+  defaultSites: z.array(siteNameSchema).min(1).max(4096),
   /** Whether its linear modules store weights as `[in, out]`, PEFT's `fan_in_fan_out`. */
   fanInFanOut: z.boolean(),
   /** The longest row, in tokens. */

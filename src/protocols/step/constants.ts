@@ -1,7 +1,10 @@
 export const STEP_PROTOCOL = '/colanet/step/1.0.0'
 
-/** Room for a batch of two million tokens, or 50 images of 3 × 224 × 224, in bytes. */
-export const MAX_REQUEST_BYTES = 32 * 1024 * 1024
+/** Two million tokens, or 50 images of 3 × 224 × 224, in bytes. */
+export const MAX_BATCH_BYTES = 32 * 1024 * 1024
+
+/** Room for a batch, and what is around it, in bytes. */
+export const MAX_REQUEST_BYTES = MAX_BATCH_BYTES + 64 * 1024
 
 /** Room for the records of a job's members, in bytes. */
 export const MAX_ANSWER_BYTES = 8 * 1024 * 1024

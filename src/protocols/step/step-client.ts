@@ -1,10 +1,11 @@
 import type { PeerId } from '@libp2p/interface'
 import type { z } from 'zod'
+import { InvalidBatchError } from '../../errors.js'
 import type { Job } from '../../job.js'
 import { converse, type Dialer } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
 import type { ByteCounter } from '../traffic.js'
-import { MAX_ANSWER_BYTES, OPEN_TIMEOUT, STEP_PROTOCOL, STEP_TIMEOUT } from './constants.js'
+import { MAX_ANSWER_BYTES, MAX_BATCH_BYTES, OPEN_TIMEOUT, STEP_PROTOCOL, STEP_TIMEOUT } from './constants.js'
 import { fromRefusal } from './refusal.js'
 import { encodeBatch, openAnswerSchema, type OpenReply, type requestSchema, stepAnswerSchema, type StepReply, type StepRequest } from './schema.js'
 
@@ -37,6 +38,11 @@ export class StepAsker {
 
   async step (peer: PeerId, request: StepRequest, { signal }: StepOptions): Promise<StepReply> {
     const step = { ...request, batch: encodeBatch(request.batch) }
+    const { byteLength } = step.batch
+    if (byteLength > MAX_BATCH_BYTES) {
+      const rows = Math.floor(request.batch.rows * MAX_BATCH_BYTES / byteLength)
+      throw new InvalidBatchError(`a batch of ${request.batch.rows} rows takes ${byteLength} bytes, a host accepts ${MAX_BATCH_BYTES}; use ${rows < 1 ? 'shorter rows' : `at most ${rows} rows`}`)
+    }
     const answer = await this.#ask(peer, { type: 'step', step }, stepAnswerSchema, this.#timeout, signal)
     if ('error' in answer) throw fromRefusal(answer.error)
     return answer.reply

@@ -25,7 +25,8 @@ describe('the network that a config.json describes', () => {
   it('is known by its model_type, and has the modules of transformers', () => {
     const { network } = networkOf({ ...LLAMA, architectures: ['LlamaForCausalLM'], torch_dtype: 'float16' }, '')
     const { info, weights } = network
-    expect(info.sites.slice(0, 7).map(({ name, inFeatures, outFeatures }) => [name, inFeatures, outFeatures])).to.deep.equal([
+    expect(info.sites[0]).to.deep.equal({ name: 'model.embed_tokens', inFeatures: 9, outFeatures: 8, embedding: true })
+    expect(info.sites.slice(1, 8).map(({ name, inFeatures, outFeatures }) => [name, inFeatures, outFeatures])).to.deep.equal([
       ['model.layers.0.self_attn.q_proj', 8, 8], ['model.layers.0.self_attn.k_proj', 8, 8], ['model.layers.0.self_attn.v_proj', 8, 8], ['model.layers.0.self_attn.o_proj', 8, 8],
       ['model.layers.0.mlp.gate_proj', 8, 5], ['model.layers.0.mlp.up_proj', 8, 5], ['model.layers.0.mlp.down_proj', 5, 8]
     ])
@@ -33,6 +34,7 @@ describe('the network that a config.json describes', () => {
     expect(info.defaultSites).to.deep.equal(['q_proj', 'v_proj'])
     expect(weights.get('lm_head.weight')).to.deep.equal([9, 8])
     expect(network.siteWeight('lm_head')).to.deep.equal({ name: 'lm_head.weight', layout: 'out-in' })
+    expect(network.siteWeight('model.embed_tokens')).to.deep.equal({ name: 'model.embed_tokens.weight', layout: 'in-out' })
   })
 
   it('has no head of its own where it is tied, and biases where it says so', () => {
@@ -85,7 +87,8 @@ describe('the network that a config.json describes', () => {
     ] as const) {
       const { info, weights } = networkOf({ ...config, num_labels: 3 }, '').network
       const layer = `${config.model_type}.encoder.layer.1`
-      expect(info.sites.slice(6).map(({ name, inFeatures, outFeatures, places }) => [name, inFeatures, outFeatures, places])).to.deep.equal([
+      expect(info.sites[0]).to.deep.equal({ name: `${config.model_type}.embeddings.word_embeddings`, inFeatures: 9, outFeatures: 8, embedding: true })
+      expect(info.sites.slice(7).map(({ name, inFeatures, outFeatures, places }) => [name, inFeatures, outFeatures, places])).to.deep.equal([
         [`${layer}.attention.self.query`, 8, 8, undefined], [`${layer}.attention.self.key`, 8, 8, undefined], [`${layer}.attention.self.value`, 8, 8, undefined],
         [`${layer}.attention.output.dense`, 8, 8, undefined], [`${layer}.intermediate.dense`, 8, 5, undefined], [`${layer}.output.dense`, 5, 8, undefined],
         [head[0], 8, 8, 1], [head[1], 8, 3, 1]

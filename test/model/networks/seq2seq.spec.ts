@@ -100,7 +100,7 @@ describe('a model from text to text, BART or T5', () => {
     })
   }
 
-  it('is adapted where PEFT would, and has a head that all-linear leaves out', () => {
+  it('is adapted where PEFT would, and has embeddings and a head that all-linear leaves out', () => {
     const [bart, t5] = [BART, T5].map(config => networkOf(config, '').network.info)
     expect(selectSites(bart, bart.defaultSites).map(({ name }) => name)).to.deep.equal([
       'model.encoder.layers.0.self_attn.v_proj', 'model.encoder.layers.0.self_attn.q_proj',
@@ -112,7 +112,8 @@ describe('a model from text to text, BART or T5', () => {
     ])
     for (const info of [bart, t5]) {
       expect(info).to.include({ task: 'SEQ_2_SEQ_LM', output: 'lm_head', vocabSize: 19, fanInFanOut: false })
-      expect(selectSites(info, ['all-linear'])).to.deep.equal(info.sites.slice(0, -1))
+      expect(selectSites(info, ['all-linear'])).to.deep.equal(info.sites.filter(({ name, embedding = false }) => name !== 'lm_head' && !embedding))
+      expect(selectSites(info, ['embed_tokens']).map(({ places }) => places)).to.deep.equal([undefined, 'target'])
     }
   })
 

@@ -10,17 +10,17 @@ const lowRank = (rank: number): AuxiliarySpec => ({ kind: 'low-rank', rank, alph
 
 describe('the wire form of a trainer', () => {
   it('is the one that was asked for', () => {
-    for (const form of WIRE_FORMS) expect(wireFormOf(form, lowRank(3), 10)).to.equal(form)
+    for (const form of WIRE_FORMS) expect(wireFormOf(form, lowRank(3), SITES, emptyBatch(2, 5))).to.equal(form)
   })
 
   it('is by default the exact one that is smallest', () => {
     const batch = emptyBatch(2, 5)
     for (const rank of [1, 2, 9, 10, 11, 100]) {
-      const form = wireFormOf('auto', lowRank(rank), 10)
+      const form = wireFormOf('auto', lowRank(rank), SITES, batch)
       const bytes = (other: WireForm): number => mostBytes(layoutOf(other, lowRank(rank), SITES, batch))
       expect(bytes(form)).to.equal(Math.min(bytes('f32'), bytes('factors')))
     }
-    for (const tokens of [1, 1000]) expect(wireFormOf('auto', LINEAR, tokens)).to.equal('f32')
+    for (const tokens of [1, 1000]) expect(wireFormOf('auto', LINEAR, SITES, emptyBatch(1, tokens))).to.equal('f32')
   })
 
   it('is refused where auxiliaries have no factors', () => {

@@ -1,0 +1,42 @@
+import { hasFactors } from '../../src/gl/factor-gradients.js'
+import type { ModelInfo } from '../../src/model/base-model.js'
+import type { LentPart, LentPass } from '../../src/node/host/lent-model.js'
+import { AUXILIARY_KINDS, type AuxiliarySpec, type Site } from '../../src/types.js'
+import { randomAdapter } from '../gl/adaptation.js'
+import { contribution, shuffled } from '../merge/random.js'
+import { randomRows } from './random-model.js'
+
+/** Auxiliaries beside the base model, merged into it, both, or none. */
+const WAYS = [{}, { beside: true }, { merged: true }, { beside: true, merged: true }] as const
+
+/** So many passes by number have each way with each kind of auxiliary. */
+export const KINDS_OF_PASSES = WAYS.length * AUXILIARY_KINDS.length
+
+/** One to three batches of a few rows each, with pairs wanted at some of the sites, or what they do to factors. */
+export function randomPass (info: ModelInfo, number: number, random: () => number): LentPass {
+  const spec = specOf(number)
+  const way = WAYS[Math.floor(number / AUXILIARY_KINDS.length) % WAYS.length]
+  const sites = shuffled(info.sites, random).slice(0, 1 + Math.floor(random() * info.sites.length))
+  const parts = Array.from({ length: 1 + Math.floor(random() * 3) }, (_, k) => randomPart(info, sites, specOf(number + k), 'beside' in way && k < 2, random))
+  return {
+    parts,
+    sites: sites.map(({ name }) => name),
+    merged: 'merged' in way ? { state: `${number}`, spec, members: [contribution(3, spec, sites, random), contribution(1, spec, sites, random)] } : null
+  }
+}
+
+/** A batch of a few rows, whose trainer may want what its pairs do to its factors. */
+export function randomPart (info: ModelInfo, sites: readonly Site[], spec: AuxiliarySpec, beside: boolean, random: () => number): LentPart {
+  const own = { spec, adapter: randomAdapter(spec, sites, random) }
+  const factors = hasFactors(spec) && random() < 0.5
+  return {
+    batch: randomRows(info, 1 + Math.floor(random() * 4), random),
+    beside: beside ? own : null,
+    ...(factors ? { wire: 'factors', fitted: own } as const : {})
+  }
+}
+
+/** Of the kinds in turn, with several ranks and several α. */
+export function specOf (number: number): AuxiliarySpec {
+  return { kind: AUXILIARY_KINDS[number % AUXILIARY_KINDS.length], rank: 1 + number % 3, alpha: 0.2 + number % 2 / 10 }
+}
