@@ -260,9 +260,9 @@ export const KERNEL_CASES: Readonly<Record<string, readonly KernelCase[]>> = {
     one('of the first axis', [floats([4, 3])], x => tf.slice(x, 1, 2), BOTH),
     one('of the first axes', [floats([4, 3, 2])], x => tf.slice(x, [1, 1], [2, 2]), BOTH)
   ],
-  SplitV: ([[[6], 3, 0], [[2, 6], 3, 1], [[2, 6], 2, -1], [[2, 6], [1, 2, 3], 1], [[5, 2], [2, -1], 0], [[2, 3], 1, 0], [[1, 2, 1], [1], -1]] as const).map(([shape, pieces, axis]) =>
+  SplitV: ([[[6], 3, 0], [[2, 6], 3, 1], [[2, 6], 2, -1], [[2, 6], [1, 2, 3], 1], [[5, 2], [2, -1], 0], [[2, 3], 1, 0], [[1, 2, 1], [1], -1], [[2, 17], [1, 2, 3, 1, 1, 2, 4, 1, 1, 1], 1], [[50], 50, 0]] as const).map(([shape, pieces, axis]) =>
     one(`${JSON.stringify(pieces)} along ${axis}`, [floats(shape)], x => tf.split(x, pieces as number | number[], axis), EXACT)),
-  Unpack: ([[[3], 0], [[2, 3], 0], [[2, 3], 1], [[2, 3], -1], [[1, 3], 0], [[2, 3, 2], -2]] as const).map(([shape, axis]) =>
+  Unpack: ([[[3], 0], [[2, 3], 0], [[2, 3], 1], [[2, 3], -1], [[1, 3], 0], [[2, 3, 2], -2], [[2, 9], -1]] as const).map(([shape, axis]) =>
     one(`along ${axis}`, [floats(shape)], x => tf.unstack(x, axis), EXACT)),
   Concat: [
     ...([[[2], [3], 0], [[2, 3], [1, 3], 0], [[2, 3], [2, 1], 1], [[2, 3], [2, 2], -1], [[2, 1, 3], [2, 4, 3], 1], [[2, 1, 3], [2, 4, 3], -2]] as const).map(([a, b, axis]) =>

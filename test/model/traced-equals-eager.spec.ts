@@ -9,6 +9,7 @@ import { lengthsOf } from '../../src/places.js'
 import { QUANTIZATIONS } from '../../src/tensor/quantize.js'
 import type { Batch } from '../../src/types.js'
 import { seeded } from '../merge/random.js'
+import { FIXTURES, readBatch } from '../support/fixtures.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 import { expectSameResult, type Tolerance } from './expect-same-result.js'
 import { type OtherConfig, type SmallConfig, writeModel } from './random-model.js'
@@ -111,7 +112,15 @@ function sizeOf (batch: Batch): string {
 describe(`compiled passes on ${DEVICE}`, () => {
   const folder = temporaryFolder()
   let backend: Backend
-  before(async () => { backend = await startBackend() })
+  /** A device forgets its shaders with its last session; to compile them again takes longer than all else. */
+  let open: LocalModel
+
+  before(async () => {
+    backend = await startBackend()
+    open = await LocalModel.open(join(FIXTURES, 'gpt2-odd'), { device: DEVICE }, () => {})
+    await open.pass({ parts: [{ batch: await readBatch('gpt2-odd'), beside: null }], sites: [], merged: null })
+  })
+  after(async () => { await open.dispose() })
 
   /** Random passes through a random model in both ways. */
   async function compare (seed: number, config: SmallConfig | OtherConfig, passes: number, form: WeightForm, tolerance: Tolerance): Promise<void> {

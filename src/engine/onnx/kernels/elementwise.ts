@@ -64,9 +64,8 @@ export const ELEMENTWISE: Readonly<Record<string, RecordKernel>> = {
   /** 1 above 0, α elsewhere, and NaN where x is. */
   Step: ({ graph, inputs: { x }, attrs: { alpha } }: KernelCall<{ alpha: number }>) => {
     const above = graph.emit('Greater', [x, scalar(graph, 0)], { shape: x.shape, dtype: 'bool' })
-    const step = graph.emit('Where', [above, scalar(graph, 1), scalar(graph, alpha)], x)
-    const nan = graph.emit('IsNaN', [x], { shape: x.shape, dtype: 'bool' })
-    return graph.emit('Where', [nan, x, step], x)
+    const below = graph.emit('LessOrEqual', [x, scalar(graph, 0)], { shape: x.shape, dtype: 'bool' })
+    return graph.emit('Where', [above, scalar(graph, 1), graph.emit('Where', [below, scalar(graph, alpha), x], x)], x)
   },
 
   Add: withNeutral('Add', 0, true),

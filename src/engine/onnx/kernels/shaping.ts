@@ -24,8 +24,17 @@ export function cast (graph: Graph, x: Value, dtype: Dtype): Value {
   return x.dtype === dtype ? x : graph.emit('Cast', [x], { shape: x.shape, dtype }, { attributes: { to: ELEMENT[dtype] } })
 }
 
-/** Pieces of the given sizes along an axis. */
+/** What one node may make: a shader has eight buffers at least (WebGPU, section 3.6.2, maxStorageBuffersPerShaderStage), and one is what it splits. */
+const MOST_PIECES = 7
+
+/** Pieces of the given sizes along an axis; where they are too many, of some larger ones. */
 function split (graph: Graph, x: Value, sizes: readonly number[], axis: number): Value[] {
+  if (sizes.length > MOST_PIECES) {
+    const each = Math.ceil(sizes.length / MOST_PIECES)
+    const groups = Array.from({ length: Math.ceil(sizes.length / each) }, (_, i) => sizes.slice(i * each, (i + 1) * each))
+    const larger = split(graph, x, groups.map(group => group.reduce((sum, size) => sum + size, 0)), axis)
+    return groups.flatMap((group, i) => group.length === 1 ? [larger[i]] : split(graph, larger[i], group, axis))
+  }
   const results = sizes.map(size => ({ shape: x.shape.with(axis, size), dtype: x.dtype }))
   return graph.emitAll('Split', [x, graph.integers(sizes)], results, { attributes: { axis } })
 }
