@@ -10,7 +10,7 @@ import { type GenerationConfig, readGenerationConfig } from '../model/generation
 import type { Tokenizer } from '../model/tokenizer.js'
 import type { WeightForm } from '../model/weights.js'
 import { loadDataset } from '../node/dataset.js'
-import { type Evaluated, evaluateRows, type EvaluateRowsOptions, joined, type Scores, scoresOf } from '../node/evaluation.js'
+import { type Evaluated, evaluateRows, joined, type Scores, scoresOf, type Speaker } from '../node/evaluation.js'
 import { type ModelSource, sourceInFolder } from '../node/model-source.js'
 import { adapterChanges } from './adapter-changes.js'
 import { defineCommand } from './command.js'
@@ -50,7 +50,7 @@ export const evaluation = defineCommand({
     try {
       log(`computes on ${model.engine.description}`)
       const source = sourceInFolder(folder, model.info)
-      const speaking = await speakerOf(model, source, folder, maxNewTokens, signal)
+      const speaker = model.info.task === 'SEQ_2_SEQ_LM' ? await speakerOf(model, source, folder, maxNewTokens, signal) : undefined
       const parts: Part[] = []
       for (const [i, path] of data.entries()) {
         const of = data.length === 1 ? '' : ` ${path}`
@@ -62,7 +62,7 @@ export const evaluation = defineCommand({
         const own = adapters.length === 1 ? 0 : i
         const changes = changesOf(model, adapters.at(own))
         await model.merge(changes)
-        const evaluated = await evaluateRows(model, batches, { ...speaking, signal, onProgress: done => reporter.progress(`evaluating${of}`, done, batches.count) })
+        const evaluated = await evaluateRows(model, batches, { ...(speaker && { speaker }), signal, onProgress: done => reporter.progress(`evaluating${of}`, done, batches.count) })
         parts.push({ data: path, adapter: adapterFolders.at(own) ?? null, evaluated, batches, changes })
       }
       const all = scoresOf(joined(parts.map(({ evaluated }) => evaluated)))
@@ -97,8 +97,7 @@ function changesOf (model: BaseModel, adapter: Adapter | undefined): ReadonlyMap
 }
 
 /** How the model makes a text of another, greedily. */
-async function speakerOf (model: BaseModel, source: ModelSource, folder: string, maxNewTokens: number, signal: AbortSignal): Promise<Pick<EvaluateRowsOptions, 'say' | 'decode'>> {
-  if (model.info.task !== 'SEQ_2_SEQ_LM') return { say: async () => await Promise.resolve(''), decode: () => '' }
+async function speakerOf (model: BaseModel, source: ModelSource, folder: string, maxNewTokens: number, signal: AbortSignal): Promise<Speaker> {
   const [tokenizer, config] = await Promise.all([source.tokenizer(), readGenerationConfig(folder)])
   const decode = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true })
   return { decode, say: async ids => decode(await answer(model, ids, tokenizer, config, maxNewTokens, signal)) }

@@ -1,7 +1,7 @@
 import type { Batches } from '../data/batches.js'
 import type { BaseModel } from '../model/base-model.js'
 import type { WeightChange } from '../model/merge.js'
-import { type Evaluated, type EvaluateRowsOptions, evaluateRows, joined, type Scores, scoresOf } from '../node/evaluation.js'
+import { type Evaluated, evaluateRows, joined, type Scores, scoresOf } from '../node/evaluation.js'
 
 /** Rows that were evaluated, and what was merged into the model for them. */
 export interface EvaluatedRows {
@@ -23,9 +23,6 @@ interface CostOptions {
   readonly signal: AbortSignal
 }
 
-/** No text is made of another: only losses are wanted. */
-const SILENT: Pick<EvaluateRowsOptions, 'say' | 'decode'> = { say: async () => await Promise.resolve(''), decode: () => '' }
-
 /**
  * Has the model predict the same rows as it is.
  *
@@ -41,7 +38,7 @@ export async function quantizationCost (load: () => Promise<BaseModel>, rows: re
     for (const { batches, changes } of rows) {
       await model.merge(changes)
       const first = before
-      parts.push(await evaluateRows(model, batches, { ...SILENT, signal, onProgress: done => onProgress(first + done, total) }))
+      parts.push(await evaluateRows(model, batches, { signal, onProgress: done => onProgress(first + done, total) }))
       before += batches.count
     }
     const { perplexity, ...unquantized } = scoresOf(joined(parts))

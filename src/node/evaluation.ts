@@ -26,13 +26,19 @@ export interface Scores {
 }
 
 export interface EvaluateRowsOptions {
-  /** What the model makes of a row's tokens, as text, where it makes texts of others. */
-  readonly say: (source: readonly number[]) => Promise<string>
-  /** A row's target as text. */
-  readonly decode: (target: readonly number[]) => string
+  /** How a model that makes texts of others speaks. @default it need not, and its losses are all that is told */
+  readonly speaker?: Speaker
   /** Called after each batch with those done so far. */
   readonly onProgress: (done: number) => void
   readonly signal: AbortSignal
+}
+
+/** How tokens become text. */
+export interface Speaker {
+  /** What the model makes of a row's tokens. */
+  readonly say: (source: readonly number[]) => Promise<string>
+  /** A row's target. */
+  readonly decode: (target: readonly number[]) => string
 }
 
 /** Has a model predict all rows, merged as it is now. */
@@ -43,7 +49,7 @@ export async function evaluateRows (model: BaseModel, batches: Batches, options:
     const batch = await batches.at(i)
     const { task } = model.info
     const [{ loss, tokens, logits }] = await model.pass([batch], { sites: [], logits: task === 'SEQ_CLS' || task === 'IMAGE_CLS' })
-    const outcome = logits === undefined ? await textsOf(batch, model.info, options) : choicesOf(batch, logits, model.info)
+    const outcome = logits === undefined ? await textsOf(batch, options) : choicesOf(batch, logits, model.info)
     evaluated.push({ rows: batch.rows, tokens, sum: loss * tokens, outcome })
     options.onProgress(i + 1)
   }
@@ -72,15 +78,15 @@ function choicesOf (batch: Batch, { shape: [rows, classes], values }: FloatTenso
   return { task: 'classification', classes, predictions: predictions.filter((_, row) => counts(row)), labels: labels.filter((_, row) => counts(row)) }
 }
 
-async function textsOf (batch: Batch, { task }: NetworkInfo, { say, decode, signal }: EvaluateRowsOptions): Promise<Outcome> {
-  if (task === 'CAUSAL_LM') return { task: 'causal' }
+async function textsOf (batch: Batch, { speaker, signal }: EvaluateRowsOptions): Promise<Outcome> {
+  if (speaker === undefined) return { task: 'causal' }
   const predictions: string[] = []
   const labels: string[] = []
   for (let row = 0; row < batch.rows; row++) {
     signal.throwIfAborted()
     const mask = rowOf(batch, 'attention_mask', row)
-    predictions.push(await say(rowOf(batch, 'input_ids', row).filter((_, i) => mask[i] === 1)))
-    labels.push(decode(rowOf(batch, 'labels', row).filter(id => id !== IGNORED_LABEL)))
+    predictions.push(await speaker.say(rowOf(batch, 'input_ids', row).filter((_, i) => mask[i] === 1)))
+    labels.push(speaker.decode(rowOf(batch, 'labels', row).filter(id => id !== IGNORED_LABEL)))
   }
   return { task: 'sequence-to-sequence', predictions, labels }
 }

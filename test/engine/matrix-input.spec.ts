@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import { expect } from 'chai'
-import { startBackend } from '../../src/engine/backend.js'
+import { onPlainBackend } from '../support/plain-backend.js'
 import { matrixInput } from '../../src/engine/matrix-input.js'
 import { outputSize } from '../../src/places.js'
 import type { Convolution, Site } from '../../src/types.js'
@@ -24,7 +24,7 @@ const CONVOLUTIONS: Readonly<Record<string, Convolution>> = {
 }
 
 describe('what the matrix of a module multiplies', () => {
-  before(async () => { await startBackend('cpu') })
+  onPlainBackend()
 
   for (const [what, convolution] of Object.entries(CONVOLUTIONS)) {
     it(`makes a product a convolution: ${what}`, () => {

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import { expect } from 'chai'
-import { startBackend } from '../../src/engine/backend.js'
+import { onPlainBackend } from '../support/plain-backend.js'
 import { Auxiliary } from '../../src/gl/auxiliary.js'
 import { factorGradients, sumOfRows } from '../../src/gl/factor-gradients.js'
 import { joinBlocks } from '../../src/gl/row-blocks.js'
@@ -39,7 +39,7 @@ function expectEqual (actual: tf.Tensor, expected: tf.Tensor, what: string): voi
 }
 
 describe('gl: auxiliaries of convolutions', () => {
-  before(async () => { await startBackend('cpu') })
+  onPlainBackend()
 
   for (const site of CONVOLUTIONS) {
     for (const spec of SPECS) {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { PeerId } from '@libp2p/interface'
 import { pEventIterator } from 'p-event'
 import { ModelMismatchError, ProtocolError } from '../../errors.js'
@@ -66,7 +67,7 @@ export class RemoteHost {
     const { topic, job, sites, id } = joined
     if (topic === undefined) throw new ProtocolError('the job was joined without a network')
     const opened = await client.open(peer, job, { signal })
-    if (opened.model !== job.model || JSON.stringify(sorted(opened.sites)) !== JSON.stringify(sorted(sites))) {
+    if (opened.model !== job.model || !isDeepStrictEqual(sorted(opened.sites), sorted(sites))) {
       throw new ModelMismatchError(`${peer.toString()} advertises model ${job.model}, but serves ${opened.model}, or sites of other sizes`)
     }
     await node.contributions.sync(peer, id, { signal })
@@ -164,6 +165,6 @@ export class RemoteHost {
   }
 }
 
-function sorted (sites: readonly Site[]): unknown[] {
-  return [...sites].sort((a, b) => a.name < b.name ? -1 : 1).map(({ name, inFeatures, outFeatures, places, convolution, embedding }) => [name, inFeatures, outFeatures, places, convolution, embedding])
+function sorted (sites: readonly Site[]): Site[] {
+  return [...sites].sort((a, b) => a.name < b.name ? -1 : 1)
 }
