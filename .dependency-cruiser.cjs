@@ -53,7 +53,7 @@ module.exports = {
     {
       name: 'types-and-errors-are-below-all',
       severity: 'error',
-      from: { path: '^src/(types|errors|job|places)\\.ts' },
+      from: { path: '^src/(types|errors|job|places|auxiliary-spec)\\.ts' },
       to: { path: '^src/(?!types|errors)' }
     },
     {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { encode } from 'cborg'
-import type { AuxiliarySpec, Mode } from './types.js'
+import type { AuxiliaryKind, AuxiliarySpec, Merge, Mode } from './types.js'
 
 /** Who trains what: all that members must agree on. Two jobs with equal fields are one job. */
 export interface Job {
@@ -10,8 +10,12 @@ export interface Job {
   readonly model: string
   /** Full module names, sorted. */
   readonly sites: readonly string[]
-  readonly auxiliary: AuxiliarySpec
+  /** Shape of everyone's auxiliaries. */
+  readonly auxiliary: Omit<AuxiliarySpec, 'kind'>
+  /** Of which each member has one: several where it is a mixture. */
+  readonly kinds: readonly AuxiliaryKind[]
   readonly mode: Mode
+  readonly merge: Merge
   /** Batches of adaptation data gathered before a fit. */
   readonly interval: number
   /** Seed of the auxiliaries' start, so that members of a joint job start alike. */
@@ -20,8 +24,13 @@ export interface Job {
 
 /** Content id of a job: sha-256, in hex, of its canonical CBOR (RFC 8949, section 4.2). */
 export function jobId (job: Job): string {
-  const { name, model, sites, auxiliary, mode, interval, seed } = job
-  const { kind, rank, alpha } = auxiliary
-  const canonical = { name, model, sites: [...sites].sort(), auxiliary: { kind, rank, alpha }, mode, interval, seed }
+  const { name, model, sites, auxiliary, kinds, mode, merge, interval, seed } = job
+  const { rank, alpha, ranks = {}, alphas = {}, rankStabilised = false } = auxiliary
+  const canonical = { name, model, sites: [...sites].sort(), auxiliary: { rank, alpha, ranks, alphas, rankStabilised }, kinds: [...kinds], mode, merge, interval, seed }
   return createHash('sha256').update(encode(canonical)).digest('hex')
+}
+
+/** The auxiliaries that members may have, by kind. */
+export function specsOf ({ kinds, auxiliary }: Pick<Job, 'kinds' | 'auxiliary'>): AuxiliarySpec[] {
+  return kinds.map(kind => ({ kind, ...auxiliary }))
 }

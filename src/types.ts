@@ -89,25 +89,32 @@ export interface Batch {
 export type DeltaWeights = ReadonlyMap<string, FloatTensor>
 
 /**
- * One site's auxiliary at rest, under PEFT's names:
+ * One site's auxiliary at rest, under PEFT's names where it has one:
  * `low-rank` has `lora_A.weight` `[r, in]` and `lora_B.weight` `[out, r]`;
- * `linear` has `weight` `[out, in]`.
+ * `linear` has `weight` `[out, in]`;
+ * `mlp` has `layers.<n>.weight` `[to, from]` and `layers.<n>.bias` `[to]` of three layers.
  */
 export type AuxiliaryTensors = NamedTensors<Float32Array>
 
 /** Auxiliaries at rest, by full module name of their site. */
 export type AdapterTensors = ReadonlyMap<string, AuxiliaryTensors>
 
-export const AUXILIARY_KINDS = ['low-rank', 'linear'] as const
+export const AUXILIARY_KINDS = ['low-rank', 'linear', 'mlp'] as const
 export type AuxiliaryKind = typeof AUXILIARY_KINDS[number]
 
-/** Shape of the auxiliaries of one job: the same for every site. */
+/** Shape of one trainer's auxiliaries. What follows from it for a site is in `auxiliary-spec.ts`. */
 export interface AuxiliarySpec {
   readonly kind: AuxiliaryKind
   /** Rank r of a low-rank auxiliary; for the others only the divisor of `alpha`. */
   readonly rank: number
   /** PEFT's `lora_alpha`: the α of the equations is `alpha / rank`. */
   readonly alpha: number
+  /** Ranks of sites that have another one, by full module name, as PEFT's `rank_pattern`. */
+  readonly ranks?: Readonly<Record<string, number>>
+  /** The same for `alpha`, as PEFT's `alpha_pattern`. */
+  readonly alphas?: Readonly<Record<string, number>>
+  /** Whether the α of the equations is `alpha / √rank`, as with PEFT's `use_rslora`. @default false */
+  readonly rankStabilised?: boolean
 }
 
 /** What one side says in a conversation. */
@@ -138,6 +145,15 @@ export const MODES = ['alone', 'collaboration', 'joint'] as const
  * - `joint`: all trainers move one auxiliary together.
  */
 export type Mode = typeof MODES[number]
+
+export const MERGES = ['during', 'after', 'never'] as const
+/**
+ * Whether auxiliaries are merged into θ where they can be:
+ * - `during`: passes run on θ + αΔW, in training too;
+ * - `after`: they run beside θ in training, and merged when the outcome is evaluated;
+ * - `never`: they run beside θ.
+ */
+export type Merge = typeof MERGES[number]
 
 export const WIRE_FORMS = ['f32', 'bf16', 'factors'] as const
 /**

@@ -1,20 +1,20 @@
 import { heldOutBatches } from '../data/batches.js'
 import { openEngine } from '../engine/open-engine.js'
 import { InvalidOptionError } from '../errors.js'
-import { type Adapter, readAdapter } from '../gl/peft.js'
+import { readAdapters } from '../gl/peft.js'
 import type { Metrics } from '../metrics/task-metrics.js'
 import { BaseModel } from '../model/base-model.js'
+import type { Decoder } from '../model/decoder.js'
 import { generate } from '../model/generate.js'
-import type { WeightChange } from '../model/merge.js'
 import { type GenerationConfig, readGenerationConfig } from '../model/generation-config.js'
 import type { Tokenizer } from '../model/tokenizer.js'
 import type { WeightForm } from '../model/weights.js'
 import { loadDataset } from '../node/dataset.js'
 import { type Evaluated, evaluateRows, joined, type Scores, scoresOf, type Speaker } from '../node/evaluation.js'
 import { type ModelSource, sourceInFolder } from '../node/model-source.js'
-import { adapterChanges } from './adapter-changes.js'
 import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
+import { type LoadedAdapter, loadedAdapter, NO_ADAPTER } from './loaded-adapter.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { terminalReporter } from './reporter.js'
 import { describeCost, type EvaluatedRows, quantizationCost } from './unquantized.js'
@@ -43,14 +43,14 @@ export const evaluation = defineCommand({
     if (adapterFolders.length > 1 && adapterFolders.length !== data.length) {
       throw new InvalidOptionError(`--adapter names ${adapterFolders.length} folders and --data ${data.length} paths; use one adapter, or one for each of the data`)
     }
-    const adapters = await Promise.all(adapterFolders.map(async path => await readAdapter(path)))
+    const adapters = await Promise.all(adapterFolders.map(async path => await readAdapters(path)))
     const reporter = terminalReporter({ progress, log })
     const load = async (form: WeightForm): Promise<BaseModel> => await BaseModel.load(folder, async weights => await openEngine(weights, options, log), form)
     const model = await load({ dtype, baseQuantize })
     try {
       log(`computes on ${model.engine.description}`)
       const source = sourceInFolder(folder, model.info)
-      const speaker = model.info.task === 'SEQ_2_SEQ_LM' ? await speakerOf(model, source, folder, maxNewTokens, signal) : undefined
+      const speakerOf = model.info.task === 'SEQ_2_SEQ_LM' ? await speakers(model, source, folder, maxNewTokens, signal) : undefined
       const parts: Part[] = []
       for (const [i, path] of data.entries()) {
         const of = data.length === 1 ? '' : ` ${path}`
@@ -60,10 +60,11 @@ export const evaluation = defineCommand({
         if (truncated > 0) log(`${path}: ${truncated} rows were cut to fit; a greater --length takes them whole`)
         const batches = heldOutBatches(rows, batchSize, { ...(maxRows !== undefined && { maxRows }) })
         const own = adapters.length === 1 ? 0 : i
-        const changes = changesOf(model, adapters.at(own))
-        await model.merge(changes)
-        const evaluated = await evaluateRows(model, batches, { ...(speaker && { speaker }), signal, onProgress: done => reporter.progress(`evaluating${of}`, done, batches.count) })
-        parts.push({ data: path, adapter: adapterFolders.at(own) ?? null, evaluated, batches, changes })
+        const adapter = adapters.length === 0 ? NO_ADAPTER : loadedAdapter(model, adapters[own])
+        await model.merge(adapter.changes)
+        const speaker = speakerOf?.(adapter)
+        const evaluated = await evaluateRows(model, batches, { beside: adapter.beside, ...(speaker && { speaker }), signal, onProgress: done => reporter.progress(`evaluating${of}`, done, batches.count) })
+        parts.push({ data: path, adapter: adapterFolders.at(own) ?? null, evaluated, batches, loaded: adapter })
       }
       const all = scoresOf(joined(parts.map(({ evaluated }) => evaluated)))
       const trainers = parts.map(({ data, adapter, evaluated }) => ({ data, adapter, ...flat(scoresOf(evaluated)) }))
@@ -92,21 +93,17 @@ interface Part extends EvaluatedRows {
   readonly evaluated: Evaluated
 }
 
-function changesOf (model: BaseModel, adapter: Adapter | undefined): ReadonlyMap<string, WeightChange> {
-  return adapter === undefined ? new Map<string, WeightChange>() : adapterChanges(model, adapter)
-}
-
-/** How the model makes a text of another, greedily. */
-async function speakerOf (model: BaseModel, source: ModelSource, folder: string, maxNewTokens: number, signal: AbortSignal): Promise<Speaker> {
+/** How the model makes a text of another, greedily, with what is beside it. */
+async function speakers (model: BaseModel, source: ModelSource, folder: string, maxNewTokens: number, signal: AbortSignal): Promise<(adapter: LoadedAdapter) => Speaker> {
   const [tokenizer, config] = await Promise.all([source.tokenizer(), readGenerationConfig(folder)])
   const decode = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true })
-  return { decode, say: async ids => decode(await answer(model, ids, tokenizer, config, maxNewTokens, signal)) }
+  return ({ beside }) => ({ decode, say: async ids => decode(await answer(model.decoder(beside?.(1)), ids, tokenizer, config, maxNewTokens, signal)) })
 }
 
-async function answer (model: BaseModel, source: readonly number[], { endOfText }: Tokenizer, config: GenerationConfig, maxNewTokens: number, signal: AbortSignal): Promise<number[]> {
+async function answer (decoder: Decoder, source: readonly number[], { endOfText }: Tokenizer, config: GenerationConfig, maxNewTokens: number, signal: AbortSignal): Promise<number[]> {
   const endTokens = [...config.endTokens ?? [], ...(endOfText === undefined ? [] : [endOfText])]
   const ids: number[] = []
-  for await (const id of generate(model.decoder(), source, { maxNewTokens, ...config, endTokens, signal })) ids.push(id)
+  for await (const id of generate(decoder, source, { maxNewTokens, ...config, endTokens, signal })) ids.push(id)
   return ids
 }
 

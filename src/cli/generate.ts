@@ -1,14 +1,13 @@
 import { openEngine } from '../engine/open-engine.js'
-import { type Adapter, readAdapter } from '../gl/peft.js'
-import { joinBlocks } from '../gl/row-blocks.js'
+import { type Adapter, readAdapters } from '../gl/peft.js'
 import { BaseModel } from '../model/base-model.js'
 import type { Decoder } from '../model/decoder.js'
 import { generate as continuation } from '../model/generate.js'
 import { readGenerationConfig } from '../model/generation-config.js'
 import { loadTokenizer } from '../model/tokenizer.js'
-import { adapterChanges } from './adapter-changes.js'
 import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
+import { loadedAdapter } from './loaded-adapter.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { terminalReporter } from './reporter.js'
 
@@ -36,12 +35,12 @@ export const generate = defineCommand({
     const { dtype, baseQuantize, ...options } = engineOptions(engine)
     const tokenizer = await loadTokenizer(folder)
     const config = await readGenerationConfig(folder)
-    const adapter = adapterFolder === undefined ? undefined : await readAdapter(adapterFolder)
+    const adapters = adapterFolder === undefined ? [] : await readAdapters(adapterFolder)
     const model = await BaseModel.load(folder, async weights => await openEngine(weights, options, log), { dtype, baseQuantize })
     const reporter = terminalReporter({ progress, log })
     try {
       log(`computes on ${model.engine.description}`)
-      const decoder = await decoderOf(model, adapter, unmerged)
+      const decoder = await decoderOf(model, adapters, unmerged)
       const begun = performance.now()
       const ids: number[] = []
       const endTokens = [tokenizer.endOfText ?? [], config.endTokens ?? []].flat()
@@ -60,11 +59,8 @@ export const generate = defineCommand({
   }
 })
 
-async function decoderOf (model: BaseModel, adapter: Adapter | undefined, unmerged: boolean): Promise<Decoder> {
-  if (adapter === undefined) return model.decoder()
-  const { spec, tensors } = adapter
-  const changes = adapterChanges(model, adapter) // also checks that it fits
-  if (unmerged) return model.decoder(joinBlocks([{ rows: 1, own: { spec, adapter: tensors } }], [...tensors.keys()]))
+async function decoderOf (model: BaseModel, adapters: readonly Adapter[], unmerged: boolean): Promise<Decoder> {
+  const { changes, beside } = loadedAdapter(model, adapters, { unmerged })
   await model.merge(changes)
-  return model.decoder()
+  return model.decoder(beside?.(1))
 }

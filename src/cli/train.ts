@@ -3,14 +3,15 @@ import { OPTIMIZERS } from '../gl/optimizer.js'
 import { SCHEDULES } from '../gl/schedule.js'
 import { predictedBy } from '../model/tasks/tasks.js'
 import { ColaNode } from '../node/node.js'
-import { parseTrainOptions } from '../node/trainer/options.js'
+import { MIXED, parseTrainOptions } from '../node/trainer/options.js'
 import { WIRE_OPTIONS } from '../node/trainer/wire-form.js'
 import { type TrainContext, trainInMesh, trainLocally, type TrainReport } from '../node/trainer/train.js'
-import { AUXILIARY_KINDS, MODES } from '../types.js'
+import { AUXILIARY_KINDS, MERGES, MODES } from '../types.js'
 import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { meshInit, NETWORK_OPTIONS } from './network.js'
 import { EMBEDDED_MODEL } from './package-root.js'
+import { patternsOf } from './patterns.js'
 import { terminalReporter } from './reporter.js'
 
 const LOCAL_FOLDER = '.colanet/local'
@@ -29,9 +30,15 @@ export const train = defineCommand({
     mode: { type: 'choice', choices: MODES, default: 'alone', describe: 'an adapter of your own, everyone\'s own averaged into one, or one that all move' },
     members: { type: 'integer', min: 1, default: 1, describe: 'trainers expected in the job: the last contribution of each is waited for' },
     sites: { type: 'list', describe: 'modules to adapt, by full name, by what it ends with, such as c_attn, by regular expression, or all-linear (default: the usual ones of the model)' },
-    aux: { type: 'choice', choices: AUXILIARY_KINDS, describe: 'kind of the auxiliaries (default: low-rank, which is LoRA)' },
+    merge: { type: 'choice', choices: MERGES, describe: 'auxiliaries are merged into the base model\'s weights during training, after it, or never, and run beside it (default: during in collaboration, else never)' },
+    fitSites: { type: 'list', describe: 'of the job\'s modules those that this trainer fits, so that several share an adapter among them (default: all)' },
+    aux: { type: 'string', describe: `kind of the auxiliaries: ${AUXILIARY_KINDS.join(', ')}; or, as low-rank${MIXED}mlp, a mixture from which each member chooses (default: low-rank, which is LoRA)` },
+    ownAux: { type: 'choice', choices: AUXILIARY_KINDS, describe: 'which kind of a mixture your own are (default: its first)' },
     rank: { type: 'integer', min: 1, describe: 'rank of low-rank auxiliaries (default: 8)' },
     alpha: { type: 'number', above: 0, describe: 'PEFT\'s lora_alpha: outputs are scaled by alpha / rank (default: the rank)' },
+    rankPattern: { type: 'list', describe: 'ranks of some modules, as PEFT\'s rank_pattern: c_attn=16,c_proj=4' },
+    alphaPattern: { type: 'list', describe: 'the same for alpha, as PEFT\'s alpha_pattern' },
+    rslora: { type: 'boolean', describe: 'scale outputs by alpha / √rank, as PEFT\'s use_rslora' },
     optimizer: { type: 'choice', choices: OPTIMIZERS, default: 'adamw', describe: 'how auxiliaries are fitted' },
     lr: { type: 'number', above: 0, describe: 'peak learning rate (default: 3e-4 for adamw, 3e-2 for sgd)' },
     weightDecay: { type: 'number', min: 0, default: 5e-4, describe: 'weight decay' },
@@ -59,9 +66,13 @@ export const train = defineCommand({
     ['train --model 3f2a9c41 --data docs/ --mode collaboration --job our-docs', 'together with everyone in that job'],
     ['train --local --model models/tiny --data notes.txt', 'without a network']
   ],
-  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, device, dtype, baseQuantize, threads, spin, memory, listen, bootstrap, mdns, localDiscovery, ...given }, { signal, progress, report, log }) => {
+  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, device, dtype, baseQuantize, threads, spin, memory, listen, bootstrap, mdns, localDiscovery, rankPattern, alphaPattern, ...given }, { signal, progress, report, log }) => {
     const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
-    const options = parseTrainOptions({ ...defined, model, dtype, baseQuantize })
+    const patterns = {
+      ...(rankPattern && { rankPattern: patternsOf('--rank-pattern', rankPattern) }),
+      ...(alphaPattern && { alphaPattern: patternsOf('--alpha-pattern', alphaPattern) })
+    }
+    const options = parseTrainOptions({ ...defined, ...patterns, model, dtype, baseQuantize })
     const { name, description } = await startBackend(backend)
     const reporter = terminalReporter({ progress, log })
     const context: TrainContext = { folder, engine: name, reporter, signal }

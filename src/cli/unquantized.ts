@@ -1,12 +1,12 @@
 import type { Batches } from '../data/batches.js'
 import type { BaseModel } from '../model/base-model.js'
-import type { WeightChange } from '../model/merge.js'
 import { type Evaluated, evaluateRows, joined, type Scores, scoresOf } from '../node/evaluation.js'
+import type { LoadedAdapter } from './loaded-adapter.js'
 
-/** Rows that were evaluated, and what was merged into the model for them. */
+/** Rows that were evaluated, and what the model was adapted with for them. */
 export interface EvaluatedRows {
   readonly batches: Batches
-  readonly changes: ReadonlyMap<string, WeightChange>
+  readonly loaded: LoadedAdapter
 }
 
 /** What quantising a base model costs, as it is reported. */
@@ -35,10 +35,10 @@ export async function quantizationCost (load: () => Promise<BaseModel>, rows: re
     const total = rows.reduce((sum, { batches }) => sum + batches.count, 0)
     const parts: Evaluated[] = []
     let before = 0
-    for (const { batches, changes } of rows) {
+    for (const { batches, loaded: { changes, beside } } of rows) {
       await model.merge(changes)
       const first = before
-      parts.push(await evaluateRows(model, batches, { signal, onProgress: done => onProgress(first + done, total) }))
+      parts.push(await evaluateRows(model, batches, { beside, signal, onProgress: done => onProgress(first + done, total) }))
       before += batches.count
     }
     const { perplexity, ...unquantized } = scoresOf(joined(parts))

@@ -10,20 +10,42 @@ export function encodeAdapter (tensors: AdapterTensors): Uint8Array {
     [...own].map(([parameter, tensor]) => [`${site}.${parameter}`, tensor] as const))))
 }
 
+/** An adapter, and which of those that were possible it is. */
+interface DecodedAdapter {
+  readonly spec: AuxiliarySpec
+  readonly adapter: AdapterTensors
+}
+
 /**
- * The adapter that a message holds: exactly the parameters that `spec` gives each of the sites, in their shapes.
+ * The adapter that a message holds: of some of the sites, one at least, all parameters that one of `specs` gives them, in their
+ * shapes, and nothing else.
  *
  * @throws {InvalidTensorError} if the bytes are not safetensors
  * @throws {InvalidAdapterError} if they hold anything else, or values that are not finite
  */
-export function decodeAdapter (bytes: Uint8Array, spec: AuxiliarySpec, sites: readonly Site[]): AdapterTensors {
+export function decodeAdapter (bytes: Uint8Array, specs: readonly AuxiliarySpec[], sites: readonly Site[]): DecodedAdapter {
   const { tensors } = decodeSafetensors(bytes)
-  const adapter = new Map(sites.map(site => [site.name, new Map([...parameterShapes(spec, site)].map(([parameter, shape]) => {
-    const name = `${site.name}.${parameter}`
-    return [parameter, parameterOf(tensors, name, shape)]
-  }))]))
+  let failure: unknown
+  for (const spec of specs) {
+    try {
+      return { spec, adapter: adapterOf(tensors, spec, sites) }
+    } catch (error) {
+      failure ??= error
+    }
+  }
+  throw failure
+}
+
+function adapterOf (tensors: NamedTensors, spec: AuxiliarySpec, sites: readonly Site[]): AdapterTensors {
+  const adapter = new Map(sites.flatMap(site => {
+    const shapes = [...parameterShapes(spec, site)].map(([parameter, shape]) => ({ parameter, shape, name: `${site.name}.${parameter}` }))
+    if (!shapes.some(({ name }) => tensors.has(name))) return []
+    return [[site.name, new Map(shapes.map(({ parameter, shape, name }) => [parameter, parameterOf(tensors, name, shape)]))] as const]
+  }))
   const expected = [...adapter.values()].reduce((sum, own) => sum + own.size, 0)
-  if (tensors.size !== expected) throw new InvalidAdapterError(`${tensors.size} tensors, this job's adapters have ${expected}`)
+  if (expected === 0 || tensors.size !== expected) {
+    throw new InvalidAdapterError(`${tensors.size} tensors, of which ${expected} are ${spec.kind} auxiliaries of this job's sites; all must be, and one at least`)
+  }
   return adapter
 }
 

@@ -3,14 +3,14 @@ import type { Site } from '../types.js'
 
 /** What one kind of auxiliary is: the rest of this folder knows no kind by name. */
 export interface AuxiliaryDefinition {
-  /** Parameters under PEFT's names, with their shapes, in a fixed order. */
-  shapes (site: Site, rank: number): ReadonlyMap<string, [number, number]>
+  /** Parameters under PEFT's names where it has them, with their shapes, in a fixed order. */
+  shapes (site: Site, rank: number): ReadonlyMap<string, readonly number[]>
   /** Start values, such that g gives 0. */
-  initial (site: Site, rank: number, seed: number): tf.Tensor2D[]
+  initial (site: Site, rank: number, seed: number): tf.Tensor[]
   /**
    * g_w(x) `[places, out]`, without α, for parameters in the order of `shapes`. Plain TensorFlow.js, differentiable.
    *
    * @param x as `matrixInput` gives it
    */
-  apply (site: Site, x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D
+  apply (site: Site, x: tf.Tensor2D, parameters: readonly tf.Tensor[]): tf.Tensor2D
 }

@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto'
 import * as tf from '@tensorflow/tfjs'
+import { rankAt, scaleAt } from '../auxiliary-spec.js'
 import { matrixInput } from '../engine/matrix-input.js'
 import { InvalidAdapterError, InvalidOptionError, InvalidTensorError } from '../errors.js'
 import type { AuxiliaryKind, AuxiliarySpec, AuxiliaryTensors, Site } from '../types.js'
 import type { AuxiliaryDefinition } from './auxiliary-definition.js'
 import { linear } from './linear.js'
 import { lowRank } from './low-rank.js'
+import { mlp } from './mlp.js'
 
-const DEFINITIONS: Record<AuxiliaryKind, AuxiliaryDefinition> = { 'low-rank': lowRank, linear }
+const DEFINITIONS: Record<AuxiliaryKind, AuxiliaryDefinition> = { 'low-rank': lowRank, linear, mlp }
 
 /** Where the values of an auxiliary come from: a seed, or an earlier state. */
 export type AuxiliaryStart = { readonly seed: number } | { readonly tensors: AuxiliaryTensors }
@@ -18,7 +20,7 @@ export type AuxiliaryStart = { readonly seed: number } | { readonly tensors: Aux
  */
 export class Auxiliary {
   readonly site: Site
-  /** α of the equations: alpha / rank. */
+  /** α of the equations, see `scaleAt`. */
   readonly scale: number
   /** Trainable tensors by PEFT's names. */
   readonly parameters: ReadonlyMap<string, tf.Variable>
@@ -31,13 +33,14 @@ export class Auxiliary {
   constructor (spec: AuxiliarySpec, site: Site, start: AuxiliaryStart) {
     checkSpec(spec)
     this.site = site
-    this.scale = spec.alpha / spec.rank
+    this.scale = scaleAt(spec, site.name)
     this.#definition = DEFINITIONS[spec.kind]
-    const names = [...this.#definition.shapes(site, spec.rank).keys()]
+    const rank = rankAt(spec, site.name)
+    const shapes = this.#definition.shapes(site, rank)
     const values = 'tensors' in start
-      ? fromRest(start.tensors, this.#definition.shapes(site, spec.rank), site)
-      : this.#definition.initial(site, spec.rank, siteSeed(start.seed, site.name))
-    this.parameters = new Map(names.map((name, i) => [name, tf.variable(values[i])]))
+      ? fromRest(start.tensors, shapes, site)
+      : this.#definition.initial(site, rank, siteSeed(start.seed, site.name))
+    this.parameters = new Map([...shapes.keys()].map((name, i) => [name, tf.variable(values[i])]))
     tf.dispose(values)
   }
 
@@ -51,10 +54,10 @@ export class Auxiliary {
    */
   gradients (x: tf.Tensor2D, gradient: tf.Tensor2D): Map<string, tf.Tensor> {
     const names = [...this.parameters.keys()]
-    const values = this.#values()
+    const values: tf.Tensor[] = [...this.parameters.values()]
     const grads = tf.tidy(() => {
       const input = matrixInput(this.site, x) // [places, in]
-      return tf.grads((...w) => this.#definition.apply(this.site, input, w as tf.Tensor2D[]))(values, tf.mul(gradient, this.scale))
+      return tf.grads((...w) => this.#definition.apply(this.site, input, w))(values, tf.mul(gradient, this.scale))
     })
     return new Map(names.map((name, i) => [name, grads[i]]))
   }
@@ -94,12 +97,8 @@ export class Auxiliary {
     tf.dispose([...this.parameters.values()])
   }
 
-  #shapes (): Map<string, [number, number]> {
-    return new Map([...this.parameters].map(([name, variable]) => [name, variable.shape as [number, number]]))
-  }
-
-  #values (): tf.Tensor2D[] {
-    return [...this.parameters.values()] as tf.Tensor[] as tf.Tensor2D[]
+  #shapes (): Map<string, readonly number[]> {
+    return new Map([...this.parameters].map(([name, { shape }]) => [name, shape]))
   }
 }
 
@@ -108,19 +107,23 @@ export class Auxiliary {
  *
  * @param parameters in the order of their names in `parameterShapes`
  */
-export function applyAuxiliary ({ kind, rank, alpha }: AuxiliarySpec, site: Site, x: tf.Tensor2D, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
-  return tf.mul(DEFINITIONS[kind].apply(site, x, parameters), alpha / rank)
+export function applyAuxiliary (spec: AuxiliarySpec, site: Site, x: tf.Tensor2D, parameters: readonly tf.Tensor[]): tf.Tensor2D {
+  return tf.mul(DEFINITIONS[spec.kind].apply(site, x, parameters), scaleAt(spec, site.name))
 }
 
 /** Names and shapes of the parameters that `spec` gives a site. @throws {InvalidOptionError} */
-export function parameterShapes (spec: AuxiliarySpec, site: Site): ReadonlyMap<string, readonly [number, number]> {
+export function parameterShapes (spec: AuxiliarySpec, site: Site): ReadonlyMap<string, readonly number[]> {
   checkSpec(spec)
-  return DEFINITIONS[spec.kind].shapes(site, spec.rank)
+  return DEFINITIONS[spec.kind].shapes(site, rankAt(spec, site.name))
 }
 
-function checkSpec ({ rank, alpha }: AuxiliarySpec): void {
-  if (!Number.isSafeInteger(rank) || rank < 1) throw new InvalidOptionError(`rank ${rank} is not possible; use a whole number from 1`)
-  if (!Number.isFinite(alpha) || alpha <= 0) throw new InvalidOptionError(`alpha ${alpha} is not possible; use a number above 0`)
+function checkSpec ({ rank, alpha, ranks, alphas }: AuxiliarySpec): void {
+  for (const own of [rank, ...Object.values(ranks ?? {})]) {
+    if (!Number.isSafeInteger(own) || own < 1) throw new InvalidOptionError(`rank ${own} is not possible; use a whole number from 1`)
+  }
+  for (const own of [alpha, ...Object.values(alphas ?? {})]) {
+    if (!Number.isFinite(own) || own <= 0) throw new InvalidOptionError(`alpha ${own} is not possible; use a number above 0`)
+  }
 }
 
 /** Every site starts elsewhere, everywhere alike. */
@@ -128,12 +131,12 @@ function siteSeed (seed: number, site: string): number {
   return createHash('sha256').update(`${seed}:${site}`).digest().readUInt32LE()
 }
 
-function fromRest (tensors: AuxiliaryTensors, shapes: ReadonlyMap<string, [number, number]>, site: Site): tf.Tensor2D[] {
+function fromRest (tensors: AuxiliaryTensors, shapes: ReadonlyMap<string, readonly number[]>, site: Site): tf.Tensor[] {
   checkTensors(tensors, shapes, site)
-  return [...shapes].map(([name, shape]) => tf.tensor2d(tensors.get(name)?.values.slice() ?? [], shape))
+  return [...shapes].map(([name, shape]) => tf.tensor(tensors.get(name)?.values.slice() ?? [], [...shape]))
 }
 
-function checkTensors (tensors: AuxiliaryTensors, shapes: ReadonlyMap<string, [number, number]>, site: Site, Invalid: new (message: string) => Error = InvalidAdapterError): void {
+function checkTensors (tensors: AuxiliaryTensors, shapes: ReadonlyMap<string, readonly number[]>, site: Site, Invalid: new (message: string) => Error = InvalidAdapterError): void {
   for (const [name, shape] of shapes) {
     const found = tensors.get(name)
     if (found?.shape.join() !== shape.join()) {

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs'
+import { rankAt } from '../auxiliary-spec.js'
 import { matrixInput } from '../engine/matrix-input.js'
 import { gradientOfRows, productOfRows } from '../engine/matrix-product.js'
 import type { AdapterTensors, AuxiliarySpec, FloatTensor, NamedTensors, Site, SiteFactors } from '../types.js'
@@ -38,7 +39,8 @@ export function hasFactors ({ kind }: AuxiliarySpec): boolean {
 export function factorGradients (blocks: readonly FittedRows[], sites: readonly Site[]): FactorGradients {
   const owners = blocks.flatMap(({ rows, fitted }) => Array.from({ length: rows }, () => fitted?.adapter)) // of each row
   const rows = owners.length
-  const rank = Math.ceil(Math.max(...blocks.map(({ fitted }) => fitted?.spec.rank ?? 0)) / RANK_STEP) * RANK_STEP
+  const ranks = blocks.flatMap(({ fitted }) => fitted === null ? [] : sites.map(({ name }) => rankAt(fitted.spec, name)))
+  const rank = Math.ceil(Math.max(...ranks) / RANK_STEP) * RANK_STEP
   const inputs = new Map<string, FloatTensor>()
   for (const { name, inFeatures, outFeatures } of sites) {
     const a = new Float32Array(rows * rank * inFeatures)
@@ -63,8 +65,9 @@ export function factorGradients (blocks: readonly FittedRows[], sites: readonly 
   }
 }
 
-/** The gradients of one owner's factors, from those of all of its rows as `apply` gives them. */
-export function sumOfRows ({ rank }: AuxiliarySpec, a: FloatTensor, b: FloatTensor): SiteFactors {
+/** The gradients of one owner's factors at one site, from those of all of its rows as `apply` gives them. */
+export function sumOfRows (spec: AuxiliarySpec, site: string, a: FloatTensor, b: FloatTensor): SiteFactors {
+  const rank = rankAt(spec, site)
   const [inFeatures, outFeatures] = [a.shape[2], b.shape[2]]
   const transposed = sumOf(b, rank) // [r, out]
   const values = new Float32Array(outFeatures * rank)

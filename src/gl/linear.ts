@@ -6,5 +6,5 @@ import type { AuxiliaryDefinition } from './auxiliary-definition.js'
 export const linear: AuxiliaryDefinition = {
   shapes: ({ inFeatures, outFeatures }) => new Map([['weight', [outFeatures, inFeatures]]]),
   initial: ({ inFeatures, outFeatures }) => [tf.zeros([outFeatures, inFeatures])],
-  apply: (site, x, [weight]) => matrixProduct(site, x, weight) // [places, out]
+  apply: (site, x, [weight]) => matrixProduct(site, x, weight as tf.Tensor2D) // [places, out]
 }

@@ -13,7 +13,8 @@ export const lowRank: AuxiliaryDefinition = {
     const bound = 1 / Math.sqrt(inFeatures)
     return [tf.randomUniform([rank, inFeatures], -bound, bound, 'float32', seed), tf.zeros([outFeatures, rank])]
   },
-  apply: (site, x, [a, b]) => {
+  apply: (site, x, parameters) => {
+    const [a, b] = parameters as tf.Tensor2D[]
     const inner = matrixProduct(site, x, a) // [places, r]
     return tf.matMul(inner, b, false, true) // [places, out]
   }

@@ -1,14 +1,15 @@
 import * as tf from '@tensorflow/tfjs'
+import { rankAt, scaleAt } from '../auxiliary-spec.js'
 import { matrixInput } from '../engine/matrix-input.js'
 import { matrixProduct } from '../engine/matrix-product.js'
 import type { AdapterTensors, AuxiliarySpec, FloatTensor, NamedTensors, Site } from '../types.js'
 import { applyAuxiliary, parameterShapes } from './auxiliary.js'
 
-/** Neighbouring rows of one pass, and the auxiliaries that are theirs alone. */
+/** Neighbouring rows of one pass, and the auxiliaries that are beside the base model for them. */
 export interface RowBlock {
   readonly rows: number
-  /** Null where there are none. */
-  readonly own: { readonly spec: AuxiliarySpec, readonly adapter: AdapterTensors } | null
+  /** What they give is added up. */
+  readonly own: ReadonlyArray<{ readonly spec: AuxiliarySpec, readonly adapter: AdapterTensors }>
 }
 
 /** The auxiliaries of all blocks as one function of tensors. */
@@ -16,7 +17,7 @@ export interface BlockAuxiliaries {
   /** Names what `apply` does: the same name and the same shapes of inputs mean the same work. */
   readonly key: string
   readonly inputs: NamedTensors<Float32Array>
-  /** α·g(x) of each block's own g, `[places, out]`; undefined at a site without auxiliaries. Pure. */
+  /** Σ α·g(x) of each block's own g, `[places, out]`; undefined at a site without auxiliaries. Pure. */
   readonly apply: (site: Site, x: tf.Tensor2D, tensor: (name: string) => tf.Tensor2D) => tf.Tensor2D | undefined
 }
 
@@ -49,7 +50,7 @@ export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[
     }
   }
   return {
-    key: JSON.stringify([stacked, others.map(({ begin, rows, spec: { kind, rank, alpha }, adapter }) => [begin, rows, kind, alpha / rank, [...adapter.keys()]])]),
+    key: JSON.stringify([stacked, others.map(({ begin, rows, spec, adapter }) => [begin, rows, spec.kind, [...adapter.keys()].map(site => [site, scaleAt(spec, site)])])]),
     inputs,
     apply: (site, x, tensor) => {
       const { name } = site
@@ -78,26 +79,39 @@ interface Placed {
 function place (blocks: readonly RowBlock[]): Placed[] {
   let begin = 0
   return blocks.flatMap(({ rows, own }) => {
-    const placed = own === null ? [] : [{ begin, rows, ...own }]
+    const first = begin
     begin += rows
-    return placed
+    return own.map(each => ({ begin: first, rows, ...each }))
   })
+}
+
+/** What is an adapter's of the stacked factors. */
+interface Owned {
+  /** Its first column. */
+  readonly first: number
+  /** How many it has: the highest rank of its sites. */
+  readonly rank: number
+  /** The α of its first site, which stands beside the factors; those of others are relative to it, in B. */
+  readonly scale: number
+  readonly spec: AuxiliarySpec
 }
 
 /** The stacked factors: which columns of R are whose. */
 interface Columns {
   /** R, filled up. */
   readonly rank: number
-  readonly owners: ReadonlyMap<AdapterTensors, { readonly first: number, readonly rank: number }>
+  readonly owners: ReadonlyMap<AdapterTensors, Owned>
 }
 
 /** Blocks with one and the same adapter share its columns. */
 function stackColumns (blocks: readonly Placed[]): Columns {
-  const owners = new Map<AdapterTensors, { first: number, rank: number }>()
+  const owners = new Map<AdapterTensors, Owned>()
   let used = 0
-  for (const { adapter, spec: { rank } } of blocks) {
+  for (const { adapter, spec } of blocks) {
     if (owners.has(adapter)) continue
-    owners.set(adapter, { first: used, rank })
+    const sites = [...adapter.keys()]
+    const rank = Math.max(0, ...sites.map(site => rankAt(spec, site)))
+    owners.set(adapter, { first: used, rank, scale: scaleAt(spec, sites[0] ?? ''), spec })
     used += rank
   }
   return { rank: Math.ceil(used / RANK_STEP) * RANK_STEP, owners }
@@ -106,9 +120,9 @@ function stackColumns (blocks: readonly Placed[]): Columns {
 /** α_k where a row's owner has its columns, 0 elsewhere; `[rows, R]`. */
 function scales (blocks: readonly Placed[], { owners, rank }: Columns, rows: number): FloatTensor {
   const values = new Float32Array(rows * rank)
-  for (const { begin, rows: count, spec, adapter } of blocks) {
-    const { first, rank: own } = owners.get(adapter) ?? { first: 0, rank: 0 }
-    for (let row = begin; row < begin + count; row++) values.fill(spec.alpha / spec.rank, row * rank + first, row * rank + first + own)
+  for (const { begin, rows: count, adapter } of blocks) {
+    const { first, rank: own, scale } = owners.get(adapter) ?? { first: 0, rank: 0, scale: 0 }
+    for (let row = begin; row < begin + count; row++) values.fill(scale, row * rank + first, row * rank + first + own)
   }
   return { shape: [rows, rank], values }
 }
@@ -119,14 +133,20 @@ function stackSite (inputs: Map<string, FloatTensor>, { owners, rank }: Columns,
   const [inFeatures, outFeatures] = [known?.a?.shape[1] ?? 0, known?.b?.shape[0] ?? 0]
   const stackedA = new Float32Array(rank * inFeatures)
   const stackedB = new Float32Array(outFeatures * rank)
-  for (const [adapter, { first, rank: own }] of owners) {
+  for (const [adapter, { first, scale, spec }] of owners) {
     const { a, b } = factorsOf(adapter, site)
     if (a === undefined || b === undefined) continue
     stackedA.set(a.values, first * inFeatures)
-    for (let o = 0; o < outFeatures; o++) stackedB.set(b.values.subarray(o * own, (o + 1) * own), o * rank + first)
+    setColumns(stackedB, first, rank, b, scaleAt(spec, site) / scale)
   }
   inputs.set(`${site}|A`, { shape: [rank, inFeatures], values: stackedA })
   inputs.set(`${site}|B`, { shape: [outFeatures, rank], values: stackedB })
+}
+
+/** Columns of B from the `first`, times a factor. */
+function setColumns (stacked: Float32Array, first: number, width: number, { shape: [rows, own], values }: FloatTensor, factor: number): void {
+  const scaled = factor === 1 ? values : values.map(value => value * factor)
+  for (let row = 0; row < rows; row++) stacked.set(scaled.subarray(row * own, (row + 1) * own), row * width + first)
 }
 
 function factorsOf (adapter: AdapterTensors, site: string): { a: FloatTensor | undefined, b: FloatTensor | undefined } {

@@ -1,32 +1,27 @@
 import { InvalidAdapterError } from '../errors.js'
-import type { AdapterTensors } from '../types.js'
-import { parameterOfEach, shares, type Weighted, weightedSum } from './weighted.js'
+import type { AdapterTensors, AuxiliaryTensors } from '../types.js'
+import { type Part, parameterOf, partsAt, type Weighted, weightedSum } from './weighted.js'
 
 /**
  * The rule of mode `joint`, in which all members move one auxiliary: each one's state is the common start plus what it
  * moved itself, and shares sum to one, so that the token-weighted mean of the parameters is the start plus the mean of
- * the moves.
+ * the moves. A site's mean is over those who have it: members may have shared the sites among them.
  *
  * The same to the bit on every machine, as `meanOfProducts` is.
  *
  * @returns every parameter in its own shape; nothing at all where there are no contributions
- * @throws {InvalidAdapterError} if the adapters differ in sites, parameters or shapes
+ * @throws {InvalidAdapterError} if the adapters differ in parameters or shapes
  */
-export function meanOfParameters (contributions: readonly Weighted[]): AdapterTensors {
-  if (contributions.length === 0) return new Map()
-  const weights = shares(contributions)
-  const [{ adapter: first }] = contributions
-  checkCounts(contributions, first)
-  return new Map([...first].map(([site, parameters]) => [site, new Map([...parameters].map(([name, { shape, values }]) => {
-    const own = parameterOfEach(contributions, site, name, shape)
-    return [name, { shape, values: weightedSum(own, weights, values.length) }]
-  }))]))
+export function meanOfParameters (members: readonly Weighted[]): AdapterTensors {
+  const sites = [...new Set(members.flatMap(({ adapter }) => [...adapter.keys()]))].sort()
+  return new Map(sites.map(site => [site, meanOfParts(partsAt(members, site), site)]))
 }
 
-/** With as many parameters as the first adapter, an adapter that has all of its parameters has no others. */
-function checkCounts (contributions: readonly Weighted[], first: AdapterTensors): void {
-  for (const [k, { adapter }] of contributions.entries()) {
-    const [found, expected] = [adapter, first].map(each => [...each.values()].reduce((sum, { size }) => sum + size, 0))
-    if (found > expected) throw new InvalidAdapterError(`contribution ${k} has ${found} parameters, contribution 0 has ${expected}`)
+function meanOfParts (parts: readonly Part[], site: string): AuxiliaryTensors {
+  const [{ own: first }] = parts
+  for (const { own } of parts) {
+    if (own.size > first.size) throw new InvalidAdapterError(`a contribution has ${own.size} parameters at ${site}, another ${first.size}`) // fewer are missing below
   }
+  return new Map([...first].map(([name, { shape, values }]) =>
+    [name, { shape, values: weightedSum(parts.map(part => parameterOf(part, site, name, shape)), parts.map(({ share }) => share), values.length) }]))
 }

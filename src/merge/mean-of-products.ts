@@ -1,9 +1,11 @@
-import type { AuxiliarySpec, DeltaWeights, FloatTensor, Site } from '../types.js'
-import { parameterOfEach, shares, type Weighted, weightedSum } from './weighted.js'
+import { isMergeable, type MergeableSpec, rankAt, scaleAt } from '../auxiliary-spec.js'
+import type { DeltaWeights, FloatTensor, Site } from '../types.js'
+import { parameterOf, type Part, partsAt, type Weighted } from './weighted.js'
 
 /**
- * The rule of mode `collaboration`: ΔW = α·Σ p_k·B_k·A_k with p_k the member's share of all tokens (for a linear
- * auxiliary α·Σ p_k·W_k). Products are averaged, never A and B apart: mean(B·A) ≠ mean(B)·mean(A).
+ * The rule of mode `collaboration`: ΔW = Σ p_k·α_k·B_k·A_k with p_k the member's share of all tokens (of a linear auxiliary
+ * p_k·α_k·W_k). Products are averaged, never A and B apart: mean(B·A) ≠ mean(B)·mean(A). Auxiliaries that are not linear in x are
+ * no ΔW and add nothing, but have their shares.
  *
  * The same to the bit on every machine: plain IEEE doubles, summed in the order given and rounded to float32 once. So
  * give the contributions in the order of a `ContributionMap`. Where nobody has seen a token, all weigh the same.
@@ -11,19 +13,13 @@ import { parameterOfEach, shares, type Weighted, weightedSum } from './weighted.
  * @returns `[out, in]` for each of the sites; nothing at all where there are no contributions
  * @throws {InvalidAdapterError} if an adapter lacks a parameter or has it in another shape
  */
-export function meanOfProducts (contributions: readonly Weighted[], spec: AuxiliarySpec, sites: readonly Site[]): DeltaWeights {
-  if (contributions.length === 0) return new Map()
-  const scale = spec.alpha / spec.rank // α
-  const weights = shares(contributions).map(share => scale * share)
-  return new Map(sites.map(site => [site.name, spec.kind === 'low-rank'
-    ? sumOfProducts(contributions, weights, site, spec.rank)
-    : sumOfWeights(contributions, weights, site)]))
+export function meanOfProducts (members: readonly Weighted[], sites: readonly Site[]): DeltaWeights {
+  if (members.length === 0) return new Map()
+  return new Map(sites.map(site => [site.name, meanAt(partsAt(members, site.name).filter(isProduct), site)]))
 }
 
-function sumOfWeights (contributions: readonly Weighted[], weights: readonly number[], { name, inFeatures, outFeatures }: Site): FloatTensor {
-  const shape = [outFeatures, inFeatures]
-  const own = parameterOfEach(contributions, name, 'weight', shape)
-  return { shape, values: weightedSum(own, weights, outFeatures * inFeatures) }
+function isProduct (part: Part): part is Part<MergeableSpec> {
+  return isMergeable(part.spec)
 }
 
 /**
@@ -33,24 +29,36 @@ function sumOfWeights (contributions: readonly Weighted[], weights: readonly num
 const ROWS_PER_PASS = 4
 
 /**
- * The product of the stacked factors, B `[out, K·r]` with the weights inside and A `[K·r, in]`: its sum over K·r is the
- * sum over members. One row of ΔW at a time, so that the doubles it is summed in stay in the processor's cache.
+ * The product of the stacked factors, B `[out, R]` with the weights inside and A `[R, in]`: its sum over R is the sum over
+ * members. One row of ΔW at a time, so that the doubles it is summed in stay in the processor's cache; linear auxiliaries add
+ * their rows.
  */
-function sumOfProducts (contributions: readonly Weighted[], weights: readonly number[], { name, inFeatures, outFeatures }: Site, rank: number): FloatTensor {
-  const as = parameterOfEach(contributions, name, 'lora_A.weight', [rank, inFeatures])
-  const bs = parameterOfEach(contributions, name, 'lora_B.weight', [outFeatures, rank])
-  const stackedRank = Math.ceil(contributions.length * rank / ROWS_PER_PASS) * ROWS_PER_PASS // what is beyond K·r stays zero
-  const a = new Float64Array(stackedRank * inFeatures) // [K·r, in]
-  for (const [k, own] of as.entries()) a.set(own, k * rank * inFeatures)
+function meanAt (parts: ReadonlyArray<Part<MergeableSpec>>, { name, inFeatures, outFeatures }: Site): FloatTensor {
+  const weighted = parts.map(part => ({ ...part, weight: scaleAt(part.spec, name) * part.share, rank: rankAt(part.spec, name) }))
+  const products = weighted.filter(({ spec: { kind } }) => kind === 'low-rank').map(part => ({
+    ...part, a: parameterOf(part, name, 'lora_A.weight', [part.rank, inFeatures]), b: parameterOf(part, name, 'lora_B.weight', [outFeatures, part.rank])
+  }))
+  const matrices = weighted.filter(({ spec: { kind } }) => kind === 'linear').map(part => ({ ...part, matrix: parameterOf(part, name, 'weight', [outFeatures, inFeatures]) }))
+  const stackedRank = Math.ceil(products.reduce((sum, { rank }) => sum + rank, 0) / ROWS_PER_PASS) * ROWS_PER_PASS // what is beyond R stays zero
+  const stacked = new Float64Array(stackedRank * inFeatures) // [R, in]
+  let first = 0
+  for (const { a, rank } of products) {
+    stacked.set(a, first * inFeatures)
+    first += rank
+  }
   const values = new Float32Array(outFeatures * inFeatures) // [out, in]
   const factors = new Float64Array(stackedRank) // one row of B
   const sum = new Float64Array(inFeatures) // one row of ΔW
   for (let o = 0; o < outFeatures; o++) {
-    for (const [k, own] of bs.entries()) {
-      for (let r = 0; r < rank; r++) factors[k * rank + r] = weights[k] * own[o * rank + r]
+    let column = 0
+    for (const { b, rank, weight } of products) {
+      for (let r = 0; r < rank; r++) factors[column++] = weight * b[o * rank + r]
     }
     sum.fill(0)
-    for (let r = 0; r < stackedRank; r += ROWS_PER_PASS) addRows(sum, factors, a, r)
+    for (let r = 0; r < stackedRank; r += ROWS_PER_PASS) addRows(sum, factors, stacked, r)
+    for (const { matrix, weight } of matrices) {
+      for (let i = 0; i < inFeatures; i++) sum[i] += weight * matrix[o * inFeatures + i]
+    }
     values.set(sum, o * inFeatures)
   }
   return { shape: [outFeatures, inFeatures], values }

@@ -1,41 +1,92 @@
+import { isMergeable, rankAt, rescaled, scaleAt } from '../auxiliary-spec.js'
 import type { AdapterTensors, AuxiliarySpec, AuxiliaryTensors, Site } from '../types.js'
-import { meanOfParameters } from './mean-of-parameters.js'
-import { parameterOfEach, shares, type Weighted } from './weighted.js'
+import { meanOfProducts } from './mean-of-products.js'
+import { parameterOf, type Part, partsAt, type Weighted } from './weighted.js'
 
-/** Auxiliaries of every site, and their shape. */
+/** One trainer's auxiliaries, or those of several as one, and their shape. */
 export interface StackedAdapter {
   readonly spec: AuxiliarySpec
   readonly tensors: AdapterTensors
 }
 
 /**
- * One adapter for the mean of products: factors stacked to rank K·r, the weights inside B, so that B·A = Σ p_k·B_k·A_k,
- * exact but for the rounding of p_k·B_k to float32. Linear auxiliaries, which have no factors, are averaged.
+ * One adapter for the mean of products: factors stacked to rank R = Σ r_k, the weights inside B, so that B·A = Σ p_k·α_k·B_k·A_k / α,
+ * exact but for their rounding to float32; where there is a linear auxiliary among them, the mean itself.
  *
- * @param contributions one at least
+ * @returns undefined where no member's auxiliary is linear in x
  * @throws {InvalidAdapterError} if an adapter lacks a parameter or has it in another shape
  */
-export function stack (contributions: readonly Weighted[], spec: AuxiliarySpec, sites: readonly Site[]): StackedAdapter {
-  if (spec.kind === 'linear') return { spec, tensors: meanOfParameters(contributions) }
-  const weights = shares(contributions)
-  const count = contributions.length
+export function stack (members: readonly Weighted[], sites: readonly Site[]): StackedAdapter | undefined {
+  const mergeable = members.filter(({ spec }) => isMergeable(spec))
+  if (mergeable.length === 0) return undefined
+  if (members.length === 1) return { spec: members[0].spec, tensors: members[0].adapter }
+  const having = sites.filter(({ name }) => mergeable.some(({ adapter }) => adapter.has(name)))
+  return mergeable.some(({ spec }) => spec.kind === 'linear') ? meanOf(members, having) : stackSites(members, having)
+}
+
+/**
+ * Members' auxiliaries as they are beside one another, each one's share in its α, so that their sum is Σ p_k·α_k·g_k.
+ *
+ * @param wanted which of them; all have their shares
+ */
+export function besideOneAnother (members: readonly Weighted[], wanted: (spec: AuxiliarySpec) => boolean): StackedAdapter[] {
+  return members.filter(({ spec }) => wanted(spec)).map(member => shared(members, member)).filter(({ tensors }) => tensors.size > 0)
+}
+
+/** ΔW itself, as a linear auxiliary. */
+function meanOf (members: readonly Weighted[], sites: readonly Site[]): StackedAdapter {
   return {
-    spec: { ...spec, rank: spec.rank * count, alpha: spec.alpha * count },
-    tensors: new Map(sites.map(site => [site.name, stackSite(contributions, weights, site, spec.rank)]))
+    spec: { kind: 'linear', rank: 1, alpha: 1 },
+    tensors: new Map([...meanOfProducts(members, sites)].map(([site, weight]) => [site, new Map([['weight', weight]])]))
   }
 }
 
-function stackSite (contributions: readonly Weighted[], weights: readonly number[], { name, inFeatures, outFeatures }: Site, rank: number): AuxiliaryTensors {
-  const as = parameterOfEach(contributions, name, 'lora_A.weight', [rank, inFeatures])
-  const bs = parameterOfEach(contributions, name, 'lora_B.weight', [outFeatures, rank])
-  const stacked = contributions.length * rank
-  const a = new Float32Array(stacked * inFeatures) // [K·r, in]
-  const b = new Float32Array(outFeatures * stacked) // [out, K·r]
-  for (const [k, own] of as.entries()) a.set(own, k * rank * inFeatures)
-  for (const [k, own] of bs.entries()) {
-    for (let o = 0; o < outFeatures; o++) {
-      for (let r = 0; r < rank; r++) b[o * stacked + k * rank + r] = weights[k] * own[o * rank + r]
-    }
+function stackSites (members: readonly Weighted[], sites: readonly Site[]): StackedAdapter {
+  const stacked = sites.map(site => ({ name: site.name, ...stackSite(partsAt(members, site.name).filter(({ spec }) => isMergeable(spec)), site) }))
+  const [{ rank, scale }] = stacked
+  const others = stacked.filter(own => own.rank !== rank || own.scale !== scale)
+  return {
+    spec: {
+      kind: 'low-rank',
+      rank,
+      alpha: scale * rank,
+      ...(others.length > 0 && {
+        ranks: Object.fromEntries(others.map(own => [own.name, own.rank])),
+        alphas: Object.fromEntries(others.map(own => [own.name, own.scale * own.rank]))
+      })
+    },
+    tensors: new Map(stacked.map(({ name, own }) => [name, own]))
   }
-  return new Map([['lora_A.weight', { shape: [stacked, inFeatures], values: a }], ['lora_B.weight', { shape: [outFeatures, stacked], values: b }]])
+}
+
+/** @returns the factors, their rank, and the α that is beside them: that of the first, to which the others' are relative */
+function stackSite (parts: readonly Part[], { name, inFeatures, outFeatures }: Site): { own: AuxiliaryTensors, rank: number, scale: number } {
+  const scale = scaleAt(parts[0].spec, name)
+  const rank = parts.reduce((sum, { spec }) => sum + rankAt(spec, name), 0)
+  const a = new Float32Array(rank * inFeatures) // [R, in]
+  const b = new Float32Array(outFeatures * rank) // [out, R]
+  let first = 0
+  for (const part of parts) {
+    const own = rankAt(part.spec, name)
+    const weight = part.share * (scaleAt(part.spec, name) / scale)
+    a.set(parameterOf(part, name, 'lora_A.weight', [own, inFeatures]), first * inFeatures)
+    const factor = parameterOf(part, name, 'lora_B.weight', [outFeatures, own])
+    for (let o = 0; o < outFeatures; o++) {
+      for (let r = 0; r < own; r++) b[o * rank + first + r] = weight * factor[o * own + r]
+    }
+    first += own
+  }
+  return { own: new Map([['lora_A.weight', { shape: [rank, inFeatures], values: a }], ['lora_B.weight', { shape: [outFeatures, rank], values: b }]]), rank, scale }
+}
+
+/** Sites at which a member has no share are left out. */
+function shared (members: readonly Weighted[], member: Weighted): StackedAdapter {
+  const { spec, adapter } = member
+  const shares = new Map([...adapter.keys()].map(site => {
+    const having = members.filter(other => other.adapter.has(site))
+    return [site, partsAt(members, site)[having.indexOf(member)].share] as const
+  }))
+  const tensors = new Map([...adapter].filter(([site]) => shares.get(site) !== 0))
+  const alone = [...shares.values()].every(share => share === 1)
+  return { spec: alone ? spec : rescaled(spec, tensors.keys(), site => shares.get(site) ?? 1), tensors }
 }

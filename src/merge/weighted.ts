@@ -1,32 +1,43 @@
 import { InvalidAdapterError } from '../errors.js'
-import type { AdapterTensors } from '../types.js'
+import type { AdapterTensors, AuxiliarySpec, AuxiliaryTensors } from '../types.js'
 
-/** A member's auxiliary, and what it weighs. */
+/** A member's auxiliaries, and what they weigh. It may have them for some sites only. */
 export interface Weighted {
   readonly tokens: number
+  readonly spec: AuxiliarySpec
   readonly adapter: AdapterTensors
 }
 
-/** p_k: every member's share of all tokens; equal shares where nobody has any. */
-export function shares (members: readonly Weighted[]): number[] {
-  const total = members.reduce((sum, { tokens }) => sum + tokens, 0)
-  return members.map(({ tokens }) => total === 0 ? 1 / members.length : tokens / total)
+/** One site's auxiliary of a member. */
+export interface Part<S extends AuxiliarySpec = AuxiliarySpec> {
+  readonly spec: S
+  /** p_k: the member's share of the tokens of all members that have one at the site. */
+  readonly share: number
+  readonly own: AuxiliaryTensors
+}
+
+/** What members have at a site, in their order. Where nobody has seen a token, all weigh the same. */
+export function partsAt (members: readonly Weighted[], site: string): Part[] {
+  const having = members.flatMap(({ tokens, spec, adapter }) => {
+    const own = adapter.get(site)
+    return own === undefined ? [] : [{ tokens, spec, own }]
+  })
+  const total = having.reduce((sum, { tokens }) => sum + tokens, 0)
+  return having.map(({ tokens, spec, own }) => ({ spec, own, share: total === 0 ? 1 / having.length : tokens / total }))
 }
 
 /**
- * One parameter's values of each member, in order.
+ * A parameter's values.
  *
- * @throws {InvalidAdapterError} if one of them lacks it or has it in another shape
+ * @throws {InvalidAdapterError} if it is missing, or has another shape
  */
-export function parameterOfEach (members: readonly Weighted[], site: string, name: string, shape: readonly number[]): Float32Array[] {
-  return members.map(({ adapter }, k) => {
-    const tensor = adapter.get(site)?.get(name)
-    if (tensor?.shape.join() !== shape.join()) {
-      const found = tensor === undefined ? 'missing' : `[${tensor.shape.join(', ')}]`
-      throw new InvalidAdapterError(`contribution ${k}: ${site}.${name} is ${found}, it must be [${shape.join(', ')}]`)
-    }
-    return tensor.values
-  })
+export function parameterOf ({ own }: Pick<Part, 'own'>, site: string, name: string, shape: readonly number[]): Float32Array {
+  const tensor = own.get(name)
+  if (tensor?.shape.join() !== shape.join()) {
+    const found = tensor === undefined ? 'missing' : `[${tensor.shape.join(', ')}]`
+    throw new InvalidAdapterError(`${site}.${name} of a contribution is ${found}, it must be [${shape.join(', ')}]`)
+  }
+  return tensor.values
 }
 
 /** Σ p_k·values_k, in float64, in the order given, rounded to float32 once. */

@@ -1,6 +1,8 @@
 import type { Batches } from '../data/batches.js'
 import { type Metrics, type Outcome, taskMetrics } from '../metrics/task-metrics.js'
 import type { BaseModel } from '../model/base-model.js'
+import type { Beside } from '../model/beside.js'
+import type { PassShape } from '../model/joined-batch.js'
 import { IGNORED_LABEL } from '../model/loss.js'
 import type { NetworkInfo } from '../model/network.js'
 import type { Batch, FloatTensor, TensorValues } from '../types.js'
@@ -28,6 +30,8 @@ export interface Scores {
 export interface EvaluateRowsOptions {
   /** How a model that makes texts of others speaks. @default it need not, and its losses are all that is told */
   readonly speaker?: Speaker
+  /** What runs beside the model, for passes of so many rows. @default nothing does */
+  readonly beside?: ((rows: number) => Beside) | undefined
   /** Called after each batch with those done so far. */
   readonly onProgress: (done: number) => void
   readonly signal: AbortSignal
@@ -48,7 +52,10 @@ export async function evaluateRows (model: BaseModel, batches: Batches, options:
     options.signal.throwIfAborted()
     const batch = await batches.at(i)
     const { task } = model.info
-    const [{ loss, tokens, logits }] = await model.pass([batch], { sites: [], logits: task === 'SEQ_CLS' || task === 'IMAGE_CLS' })
+    const { beside } = options
+    const [{ loss, tokens, logits }] = await model.pass([batch], {
+      sites: [], logits: task === 'SEQ_CLS' || task === 'IMAGE_CLS', ...(beside && { beside: ({ rows }: PassShape) => beside(rows) })
+    })
     const outcome = logits === undefined ? await textsOf(batch, options) : choicesOf(batch, logits, model.info)
     evaluated.push({ rows: batch.rows, tokens, sum: loss * tokens, outcome })
     options.onProgress(i + 1)

@@ -1,24 +1,28 @@
 import type { PeerId } from '@libp2p/interface'
 import { decodeAdapter } from '../gl/adapter-message.js'
-import type { Job } from '../job.js'
+import { type Job, specsOf } from '../job.js'
 import { ContributionMap, type Versioned } from '../merge/contribution-map.js'
 import type { ContributionRecord } from '../protocols/contribution/index.js'
 import { Deadline } from '../protocols/deadline.js'
-import type { AdapterTensors, Site } from '../types.js'
+import type { AdapterTensors, AuxiliarySpec, Site } from '../types.js'
 
 /** What was heard of a trainer's contribution to a job. */
 interface Heard extends Versioned {
   readonly record: ContributionRecord
 }
 
-/** A trainer's contribution to a job: its signed record, and the auxiliary itself. */
-export interface Member extends Heard {
+/** A trainer's auxiliaries, of some of the job's sites or all. */
+export interface Contributed {
+  readonly spec: AuxiliarySpec
   readonly adapter: AdapterTensors
 }
 
+/** A trainer's contribution to a job: its signed record, and the auxiliaries themselves. */
+export interface Member extends Heard, Contributed {}
+
 /** A contribution, with what decides whether it stands beside its record. */
-export function memberOf (record: ContributionRecord, adapter: AdapterTensors): Member {
-  return { ...heardOf(record), adapter }
+export function memberOf (record: ContributionRecord, contributed: Contributed): Member {
+  return { ...heardOf(record), ...contributed }
 }
 
 export interface JobMembersInit {
@@ -56,7 +60,7 @@ export class JobMembers extends EventTarget {
   readonly #newsAt = new Map<string, number>()
   readonly #pulling = new Set<string>()
   /** Auxiliaries of each peer by their ids, latest last. */
-  readonly #adapters = new Map<string, Map<string, AdapterTensors>>()
+  readonly #adapters = new Map<string, Map<string, Contributed>>()
 
   constructor (init: JobMembersInit) {
     super()
@@ -105,27 +109,27 @@ export class JobMembers extends EventTarget {
     this.#hear(record)
     const known = this.#held.get(record.peer)
     if (known !== undefined && known.round > record.round) return
-    const adapter = await this.#adapterOf(record, signal)
-    const changed = this.#held.add(memberOf(record, adapter))
+    const contributed = await this.#contributedBy(record, signal)
+    const changed = this.#held.add(memberOf(record, contributed))
     this.#tidy(record.peer)
     if (changed) this.dispatchEvent(new Event('change'))
   }
 
   /** The auxiliary of a record, be it the latest of its peer or one of a few rounds ago. Throws as `fetch` does. */
-  async adapterOf (record: ContributionRecord, signal: AbortSignal): Promise<AdapterTensors> {
-    const adapter = await this.#adapterOf(record, signal)
+  async contributedBy (record: ContributionRecord, signal: AbortSignal): Promise<Contributed> {
+    const contributed = await this.#contributedBy(record, signal)
     this.#tidy(record.peer)
-    return adapter
+    return contributed
   }
 
-  async #adapterOf (record: ContributionRecord, signal: AbortSignal): Promise<AdapterTensors> {
+  async #contributedBy (record: ContributionRecord, signal: AbortSignal): Promise<Contributed> {
     const { peer, manifest: { id } } = record
     const known = this.#adapters.get(peer)?.get(id)
     if (known !== undefined) return known
     const { job, sites, pull } = this.#init
-    const adapter = decodeAdapter(await pull(record, signal), job.auxiliary, sites)
-    this.#adapters.set(peer, (this.#adapters.get(peer) ?? new Map<string, AdapterTensors>()).set(id, adapter))
-    return adapter
+    const contributed = decodeAdapter(await pull(record, signal), specsOf(job), sites)
+    this.#adapters.set(peer, (this.#adapters.get(peer) ?? new Map<string, Contributed>()).set(id, contributed))
+    return contributed
   }
 
   #hear (record: ContributionRecord): void {
@@ -136,7 +140,7 @@ export class JobMembers extends EventTarget {
 
   /** Lets go of a peer's oldest auxiliaries, but never of the one that counts: it may have come before an older one. */
   #tidy (peer: string): void {
-    const kept = this.#adapters.get(peer) ?? new Map<string, AdapterTensors>()
+    const kept = this.#adapters.get(peer) ?? new Map<string, Contributed>()
     const { job, release } = this.#init
     for (const oldest of kept.keys()) {
       if (kept.size <= (job.mode === 'joint' ? ROUNDS_KEPT : 1)) return

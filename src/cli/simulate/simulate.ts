@@ -2,8 +2,9 @@ import { join, relative } from 'node:path'
 import { BACKENDS } from '../../engine/backend.js'
 import { replaceFile } from '../../files.js'
 import { OPTIMIZERS } from '../../gl/optimizer.js'
+import { MIXED } from '../../node/trainer/options.js'
 import { WIRE_OPTIONS } from '../../node/trainer/wire-form.js'
-import { AUXILIARY_KINDS, MODES } from '../../types.js'
+import { AUXILIARY_KINDS, MERGES, MODES } from '../../types.js'
 import { defineCommand } from '../command.js'
 import { EMBEDDED_MODEL, PACKAGE_ROOT } from '../package-root.js'
 import { findProblems, WrongResultError } from './check.js'
@@ -30,7 +31,8 @@ export const simulate = defineCommand({
     rank: { type: 'integer', min: 1, default: 8, describe: 'rank of low-rank auxiliaries' },
     alpha: { type: 'number', above: 0, default: 16, describe: 'PEFT\'s lora_alpha: α is alpha / rank' },
     sites: { type: 'list', default: ['c_attn', 'c_proj', 'c_fc'], describe: 'modules to adapt' },
-    aux: { type: 'choice', choices: AUXILIARY_KINDS, default: 'low-rank', describe: 'kind of auxiliaries' },
+    aux: { type: 'string', default: 'low-rank', describe: `kind of auxiliaries: ${AUXILIARY_KINDS.join(', ')}; of a mixture, as low-rank${MIXED}mlp, trainers have the kinds in turn` },
+    merge: { type: 'choice', choices: MERGES, describe: 'when auxiliaries are merged into the base model, see train' },
     optimizer: { type: 'choice', choices: OPTIMIZERS, default: 'adamw', describe: 'what moves the auxiliaries' },
     interval: { type: 'integer', min: 1, default: 1, describe: 'batches that are gathered before a fit' },
     seed: { type: 'integer', min: 0, max: 2 ** 32 - 1, default: 0, describe: 'decides all that is random' },

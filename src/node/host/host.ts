@@ -1,7 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import { InvalidBatchError, InvalidOptionError, ModelMismatchError, ProtocolError, UnknownJobError, UnknownSiteError } from '../../errors.js'
 import { hasFactors } from '../../gl/factor-gradients.js'
-import type { Job } from '../../job.js'
+import { type Job, specsOf } from '../../job.js'
 import { checkBatch } from '../../model/tasks/tasks.js'
 import { tokensOf } from '../../places.js'
 import { verifyRecord } from '../../protocols/contribution/index.js'
@@ -84,8 +84,8 @@ export class Host {
   open (job: Job): OpenReply {
     const { id, name } = this.model.info
     if (job.model !== id) throw new ModelMismatchError(`the job is for model ${job.model}; this host serves ${id} (${name})`)
-    const { kind, rank } = job.auxiliary
-    if (kind === 'low-rank' && rank > this.limits.rank) throw new InvalidOptionError(`rank ${rank}; this host accepts at most ${this.limits.rank}`)
+    const rank = highestRank(job)
+    if (rank > this.limits.rank) throw new InvalidOptionError(`rank ${rank}; this host accepts at most ${this.limits.rank}`)
     const sites = job.sites.map(name => this.#site(name))
     this.jobs.join(job, sites)
     return { model: id, sites }
@@ -103,24 +103,24 @@ export class Host {
     if (joined === undefined) throw new UnknownJobError(`job ${request.job} is not open here`)
     checkBatch(request.batch, this.model.info)
     this.#checkSize(request)
-    const { kind } = joined.job.auxiliary
-    if (request.wire === 'factors' && !hasFactors(joined.job.auxiliary)) throw new InvalidOptionError(`${kind} auxiliaries have no factors; use the wire form f32 or bf16`)
+    const unknown = request.sites.find(site => !joined.job.sites.includes(site))
+    if (unknown !== undefined) throw new UnknownSiteError(`${unknown} is no site of the job`)
     await this.#take(peer, request, joined, signal)
     return await this.#run(peer, request, joined, delivery, signal)
   }
 
-  async #run (peer: PeerId, { batch, adapted, purpose, job, wire }: StepRequest, joined: JoinedJob, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
-    const { members, sites } = joined
+  async #run (peer: PeerId, { batch, adapted, purpose, job, wire, sites }: StepRequest, joined: JoinedJob, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
+    const { members } = joined
     const { loss, tokens, version, data, parts, timings } = await this.#queue.pass({
       job,
       batch,
       wire: purpose === 'train' ? wire : 'f32',
       encoded: delivery === 'parts',
-      sites: purpose === 'train' ? sites.map(({ name }) => name) : [],
-      auxiliary: joined.job.auxiliary,
+      sites: purpose === 'train' ? sites : [],
+      rank: highestRank(joined.job),
       applied: () => {
-        const applied = adapted ? appliedTo(peer.toString(), joined.job, members) : BASE_ALONE
-        if (purpose === 'train' && wire === 'factors') checkKnown(applied)
+        const applied = adapted ? appliedTo(peer.toString(), joined.job, members, purpose) : BASE_ALONE
+        if (purpose === 'train' && wire === 'factors') checkFactors(applied, sites)
         return applied
       }
     }, signal)
@@ -161,6 +161,15 @@ export class Host {
   }
 }
 
-function checkKnown ({ own }: Applied): void {
+function checkFactors ({ own }: Applied, sites: readonly string[]): void {
   if (own === undefined) throw new ProtocolError('the gradients of a trainer\'s factors need its contribution, and there is none')
+  const { spec, adapter } = own
+  if (!hasFactors(spec)) throw new InvalidOptionError(`${spec.kind} auxiliaries have no factors; use the wire form f32 or bf16`)
+  const missing = sites.find(site => !adapter.has(site))
+  if (missing !== undefined) throw new ProtocolError(`the trainer's contribution has no factors of ${missing}, whose gradients it wants`)
+}
+
+/** Of auxiliaries that have one; 0 where none has. */
+function highestRank (job: Job): number {
+  return Math.max(0, ...specsOf(job).filter(hasFactors).flatMap(({ rank, ranks = {} }) => [rank, ...Object.values(ranks)]))
 }

@@ -1,35 +1,30 @@
 import type { Engine } from '../../engine/engine.js'
+import type { StackedAdapter } from '../../merge/stack.js'
 import type { Weighted } from '../../merge/weighted.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import type { PassResult } from '../../model/pass.js'
-import type { AdaptationData, AdapterTensors, AuxiliarySpec, Batch, WireForm } from '../../types.js'
+import type { AdaptationData, Batch, WireForm } from '../../types.js'
+import type { Contributed } from '../job-members.js'
 import type { EncodedParts } from './encoded-part.js'
 
 /** What is merged into θ: the mean of the members' ΔW. */
 export interface Merged {
   /** Names the state, so that it is not merged twice. */
   readonly state: string
-  readonly spec: AuxiliarySpec
   readonly members: readonly Weighted[]
-}
-
-/** A trainer's auxiliary. */
-export interface LentAdapter {
-  readonly spec: AuxiliarySpec
-  readonly adapter: AdapterTensors
 }
 
 /** One trainer's rows. */
 export interface LentPart {
   readonly batch: Batch
-  /** What runs beside θ for them alone. */
-  readonly beside: LentAdapter | null
+  /** What runs beside θ for them alone, added up. */
+  readonly beside: readonly StackedAdapter[]
   /** The form in which adaptation data are wanted. @default 'f32' */
   readonly wire?: WireForm
   /** Whether they are wanted encoded, or else as tensors. @default false */
   readonly encoded?: boolean
   /** What the trainer fits, where its factors' gradients are wanted. */
-  readonly fitted?: LentAdapter
+  readonly fitted?: Contributed
 }
 
 /** What comes of a part. */

@@ -2,13 +2,15 @@ import { openEngine, type EngineOptions } from '../../engine/open-engine.js'
 import { UnknownSiteError } from '../../errors.js'
 import { factorGradients, type FittedRows, sumOfRows } from '../../gl/factor-gradients.js'
 import { joinBlocks, type RowBlock } from '../../gl/row-blocks.js'
+import type { Weighted } from '../../merge/weighted.js'
 import { BaseModel, type ModelInfo } from '../../model/base-model.js'
 import type { PassShape } from '../../model/joined-batch.js'
 import type { PassResult } from '../../model/pass.js'
 import type { WeightForm } from '../../model/weights.js'
 import type { AdaptationData, Site, SiteData } from '../../types.js'
 import { encodeParts } from './encoded-part.js'
-import type { LentAdapter, LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
+import type { LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
+import type { Contributed } from '../job-members.js'
 import { meanChange } from './weight-changes.js'
 
 export type ModelOptions = EngineOptions & WeightForm
@@ -37,7 +39,7 @@ export class LocalModel implements LentModel {
 
   async pass ({ parts, sites, merged, logits = false }: LentPass): Promise<LentResult[]> {
     await this.#merge(merged)
-    const adapted = [...new Set(parts.flatMap(({ beside }) => [...beside?.adapter.keys() ?? []]))]
+    const adapted = [...new Set(parts.flatMap(({ beside }) => beside.flatMap(({ tensors }) => [...tensors.keys()])))]
     const tapped = sites.map(name => this.#site(name))
     const results = await this.#model.pass(parts.map(({ batch }) => batch), {
       sites: tapped,
@@ -63,7 +65,7 @@ export class LocalModel implements LentModel {
     const state = merged?.state ?? null
     if (state === this.#merged) return
     this.#merged = undefined // it may fail before or after
-    await this.#model.merge(merged === null ? new Map() : meanChange(merged, [...merged.members[0].adapter.keys()].map(name => this.#site(name))))
+    await this.#model.merge(merged === null ? new Map() : meanChange(merged.members, sitesOf(merged.members).map(name => this.#site(name))))
     this.#merged = state
   }
 
@@ -75,12 +77,17 @@ export class LocalModel implements LentModel {
 }
 
 /** What a part's pairs do to the factors that its trainer fits. */
-function factorsOf (reduced: PassResult['reduced'], { spec }: LentAdapter): AdaptationData {
-  return new Map([...reduced].map(([site, own]) => {
+function factorsOf (reduced: PassResult['reduced'], { spec, adapter }: Contributed): AdaptationData {
+  return new Map([...reduced].filter(([site]) => adapter.has(site)).map(([site, own]) => {
     const [a, b] = [own.get('A'), own.get('B')]
     if (a === undefined || b === undefined) throw new UnknownSiteError(`the pass gives no gradients of the factors of ${site}`)
-    return [site, sumOfRows(spec, a, b)]
+    return [site, sumOfRows(spec, site, a, b)]
   }))
+}
+
+/** The sites that any of them has. */
+function sitesOf (members: readonly Weighted[]): string[] {
+  return [...new Set(members.flatMap(({ adapter }) => [...adapter.keys()]))]
 }
 
 /** How many rows of each part are in the pass, and then how many fill it up. */
@@ -97,7 +104,7 @@ function rowsInPass (parts: readonly LentPart[], { firstRow, rows }: PassShape):
 
 function blocksOf (parts: readonly LentPart[], shape: PassShape): RowBlock[] {
   return rowsInPass(parts, shape)
-    .map((rows, i) => ({ rows, own: parts.at(i)?.beside ?? null }))
+    .map((rows, i) => ({ rows, own: (parts.at(i)?.beside ?? []).map(({ spec, tensors }) => ({ spec, adapter: tensors })) }))
     .filter(({ rows }) => rows > 0)
 }
 

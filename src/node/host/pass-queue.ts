@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { HostBusyError } from '../../errors.js'
 import { tokensOf } from '../../places.js'
 import { unlessAborted } from '../../protocols/deadline.js'
-import type { AuxiliarySpec, Batch, Site, WireForm } from '../../types.js'
+import type { Batch, Site, WireForm } from '../../types.js'
 import type { Applied } from '../applied.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
 
@@ -12,7 +12,8 @@ export interface PassRequest {
   readonly batch: Batch
   /** Names of the sites at which x and ∇ĥ are wanted; none for a forward pass alone. */
   readonly sites: readonly string[]
-  readonly auxiliary: AuxiliarySpec
+  /** The highest rank of the job's auxiliaries. */
+  readonly rank: number
   /** The form in which adaptation data are wanted. */
   readonly wire: WireForm
   /** Whether they are wanted encoded, or else as tensors. */
@@ -175,23 +176,23 @@ function bytesOf (requests: readonly PassRequest[]): number {
 }
 
 /** What a row takes, in tokens: those that it has, or the rank of the factors whose gradients are wanted of it. */
-function widthOf ({ batch, wire, auxiliary: { rank } }: PassRequest, all: readonly Site[]): number {
+function widthOf ({ batch, wire, rank }: PassRequest, all: readonly Site[]): number {
   const length = tokensOf(batch, all) / batch.rows
   return wire === 'factors' ? Math.max(length, rank) : length
 }
 
 function passOf (group: readonly Ready[]): LentPass {
   const [first] = group
-  const { request: { sites, auxiliary }, applied: { merged } } = first
+  const { request: { sites }, applied: { merged } } = first
   return {
     sites,
-    merged: merged === undefined ? null : { state: stateOf(first) ?? '', spec: auxiliary, members: merged },
-    parts: group.map(({ request: { batch, wire, encoded, auxiliary: spec }, applied: { beside, own } }) => ({
+    merged: merged === undefined ? null : { state: stateOf(first) ?? '', members: merged },
+    parts: group.map(({ request: { batch, wire, encoded }, applied: { beside, own } }) => ({
       batch,
       wire,
       encoded,
-      beside: beside === undefined ? null : { spec, adapter: beside },
-      ...(wire !== 'factors' || own === undefined ? {} : { fitted: { spec, adapter: own } })
+      beside,
+      ...(wire !== 'factors' || own === undefined ? {} : { fitted: own })
     }))
   }
 }

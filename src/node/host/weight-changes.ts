@@ -1,3 +1,4 @@
+import { isMergeable, rankAt, scaleAt } from '../../auxiliary-spec.js'
 import { InvalidAdapterError } from '../../errors.js'
 import { stack } from '../../merge/stack.js'
 import type { Weighted } from '../../merge/weighted.js'
@@ -5,19 +6,21 @@ import type { WeightChange } from '../../model/merge.js'
 import type { AdapterTensors, AuxiliarySpec, FloatTensor, Site } from '../../types.js'
 
 /** The mean of the members' ΔW, as one product of stacked factors where they have factors. */
-export function meanChange ({ spec, members }: { readonly spec: AuxiliarySpec, readonly members: readonly Weighted[] }, sites: readonly Site[]): Map<string, WeightChange> {
-  const stacked = stack(members, spec, sites)
-  return changesOf(stacked.spec, stacked.tensors, sites)
+export function meanChange (members: readonly Weighted[], sites: readonly Site[]): Map<string, WeightChange> {
+  const stacked = stack(members, sites)
+  return stacked === undefined ? new Map<string, WeightChange>() : changesOf(stacked.spec, stacked.tensors, sites)
 }
 
 /**
- * What an adapter changes in the weights.
+ * What an adapter changes in the weights of those of the sites that it has.
  *
- * @throws {InvalidAdapterError} if it lacks a parameter or has it in another shape
+ * @throws {InvalidAdapterError} if it lacks a parameter or has it in another shape, or its auxiliaries are not linear in x
  */
-export function changesOf ({ kind, rank, alpha }: AuxiliarySpec, adapter: AdapterTensors, sites: readonly Site[]): Map<string, WeightChange> {
-  const scale = alpha / rank // α
-  return new Map(sites.map(({ name, inFeatures, outFeatures }) => {
+export function changesOf (spec: AuxiliarySpec, adapter: AdapterTensors, sites: readonly Site[]): Map<string, WeightChange> {
+  const { kind } = spec
+  if (!isMergeable(spec)) throw new InvalidAdapterError(`${kind} auxiliaries cannot be merged into weights; run them beside the base model`)
+  return new Map(sites.filter(({ name }) => adapter.has(name)).map(({ name, inFeatures, outFeatures }) => {
+    const [scale, rank] = [scaleAt(spec, name), rankAt(spec, name)]
     const tensor = (parameter: string, shape: readonly number[]): FloatTensor => tensorNamed(adapter, name, parameter, shape)
     return [name, kind === 'linear'
       ? { scale, weight: tensor('weight', [outFeatures, inFeatures]) }

@@ -5,19 +5,20 @@ import * as errors from '../../errors.js'
 import type { Advert } from '../../protocols/advert/index.js'
 import { Deadline } from '../../protocols/deadline.js'
 import { stepClient, type StepClient } from '../../protocols/step/index.js'
-import type { WireForm } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Reporter } from '../reporter.js'
 import { RemoteHost, type RemoteHostInit } from './remote-host.js'
 import type { Step, StepResult, StepRunner } from './step-runner.js'
+import type { Wanted } from './wire-form.js'
 
 export interface MeshHostsInit {
   readonly node: ColaNode
   readonly joined: JoinedJob
   /** What the job's base model is for. */
   readonly model: RemoteHostInit['model']
-  readonly wire: WireForm
+  /** What hosts are asked for. */
+  readonly wanted: Wanted
   /** How long to look for a host before giving up, in milliseconds. */
   readonly patience: number
   readonly reporter: Reporter
@@ -97,13 +98,13 @@ export class MeshHosts implements StepRunner {
 
   /** @throws {NoHostError} if no host is found in time; if there was one, and it failed, its error */
   async #connect (signal: AbortSignal): Promise<RemoteHost> {
-    const { node, joined, model, patience, reporter, wire } = this.#init
+    const { node, joined, model, patience, reporter, wanted } = this.#init
     const deadline = new Deadline(patience, `a host of ${joined.job.model}`, signal)
     try {
       for (;;) {
         const host = await this.#next(deadline.signal)
         try {
-          const opened = await RemoteHost.open({ node, client: this.#client, peer: host, joined, model, wire }, deadline.signal)
+          const opened = await RemoteHost.open({ node, client: this.#client, peer: host, joined, model, wanted }, deadline.signal)
           reporter.log(`using host ${host.toString()}`)
           return opened
         } catch (error) {

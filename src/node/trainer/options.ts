@@ -4,10 +4,17 @@ import { OPTIMIZERS } from '../../gl/optimizer.js'
 import { SCHEDULES } from '../../gl/schedule.js'
 import { MODEL_DTYPES } from '../../model/weights.js'
 import { QUANTIZATIONS } from '../../tensor/quantize.js'
-import { AUXILIARY_KINDS, MODES } from '../../types.js'
+import { AUXILIARY_KINDS, MERGES, MODES } from '../../types.js'
 import { WIRE_OPTIONS } from './wire-form.js'
 
 const count = z.number().int().positive()
+
+/** Between the kinds of a mixture. */
+export const MIXED = '~'
+
+const auxSchema = z.string()
+  .refine(text => text.split(MIXED).every(kind => (AUXILIARY_KINDS as readonly string[]).includes(kind)), `use one of ${AUXILIARY_KINDS.join(', ')}, or several with ${MIXED} between them`)
+  .refine(text => new Set(text.split(MIXED)).size === text.split(MIXED).length, 'each kind may come once')
 
 /** How to train: the same names on the command line, in the daemon's configuration, and in code. */
 export const trainOptionsSchema = z.strictObject({
@@ -23,12 +30,20 @@ export const trainOptionsSchema = z.strictObject({
   batch: z.string().optional(),
   /** Module names, as PEFT's `target_modules`; those of `adapter`, or the architecture's default. */
   sites: z.array(z.string().min(1)).min(1).optional(),
-  /** Kind of the auxiliaries; that of `adapter`, or `low-rank`. */
-  aux: z.enum(AUXILIARY_KINDS).optional(),
+  /** Kind of the auxiliaries, or of a mixture the kinds that members choose from, with ~ between them; that of `adapter`, or `low-rank`. */
+  aux: auxSchema.optional(),
+  /** Which kind of a mixture this trainer's own are: that of `adapter`, or the first. */
+  ownAux: z.enum(AUXILIARY_KINDS).optional(),
   /** That of `adapter`, or 8. */
   rank: count.optional(),
   /** PEFT's `lora_alpha`; that of `adapter`, or the rank, so that α is 1. */
   alpha: z.number().positive().optional(),
+  /** Ranks of some sites, as PEFT's `rank_pattern`: by regular expressions for full names or what they end with. */
+  rankPattern: z.record(z.string().min(1), count).optional(),
+  /** The same for `alpha`, as PEFT's `alpha_pattern`. */
+  alphaPattern: z.record(z.string().min(1), z.number().positive()).optional(),
+  /** Whether α is alpha / √rank in place of alpha / rank, as PEFT's `use_rslora`. */
+  rslora: z.boolean().default(false),
   optimizer: z.enum(OPTIMIZERS).default('adamw'),
   /** Peak learning rate; 3e-4 with AdamW, 3e-2 with SGD. */
   lr: z.number().positive().optional(),
@@ -49,6 +64,10 @@ export const trainOptionsSchema = z.strictObject({
   steps: count.default(100),
   seed: z.number().int().min(0).max(2 ** 32 - 1).default(0),
   mode: z.enum(MODES).default('alone'),
+  /** Whether auxiliaries are merged into the base model, and when; `during` in collaboration, else `never`. */
+  merge: z.enum(MERGES).optional(),
+  /** Of the job's sites those that this trainer fits; all. */
+  fitSites: z.array(z.string().min(1)).min(1).optional(),
   /** Name of the job: members find each other by it. */
   job: z.string().min(1).max(200).default('default'),
   /** Trainers that are expected in the job: it is not over before the last contribution of each is here. */

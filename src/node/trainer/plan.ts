@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { InvalidAdapterError } from '../../errors.js'
+import { isMergeableKind, patternAt } from '../../auxiliary-spec.js'
+import { InvalidAdapterError, InvalidOptionError, UnknownSiteError } from '../../errors.js'
 import { encodeAdapter } from '../../gl/adapter-message.js'
 import { Auxiliary } from '../../gl/auxiliary.js'
 import { GradientLearner } from '../../gl/gradient-learner.js'
@@ -9,8 +10,8 @@ import { createSchedule } from '../../gl/schedule.js'
 import { type Job, jobId } from '../../job.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import { selectSites } from '../../model/sites.js'
-import type { AdapterTensors, AuxiliarySpec, Site } from '../../types.js'
-import type { TrainOptions } from './options.js'
+import type { AdapterTensors, AuxiliaryKind, AuxiliarySpec, Site } from '../../types.js'
+import { MIXED, type TrainOptions } from './options.js'
 
 /** Peak learning rates, unless told otherwise: the paper's. */
 const RATES = { adamw: 3e-4, sgd: 3e-2 } as const
@@ -22,6 +23,10 @@ export interface Plan {
   readonly job: Job
   /** In the job's order. */
   readonly sites: readonly Site[]
+  /** Of the auxiliaries that this trainer fits. */
+  readonly auxiliary: AuxiliarySpec
+  /** Where it fits them, in the job's order. */
+  readonly fitted: readonly Site[]
   /** The auxiliaries to start from; undefined for the seed's. */
   readonly start: AdapterTensors | undefined
 }
@@ -29,41 +34,94 @@ export interface Plan {
 /**
  * @throws {UnknownSiteError} if the model lacks a site
  * @throws {InvalidAdapterError} if the adapter cannot be read, or is not what the options say
+ * @throws {InvalidOptionError} if auxiliaries cannot be mixed, or merged, as the options say
  */
 export async function planOf (options: TrainOptions, model: ModelInfo): Promise<Plan> {
   const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter)
   const chosen = selectSites(model, options.sites ?? [...adapter?.tensors.keys() ?? model.defaultSites])
   const sites = [...chosen].sort((a, b) => a.name < b.name ? -1 : 1)
-  const { name, mode, interval, seed } = { name: options.job, ...options }
-  const job = { name, model: model.id, sites: sites.map(site => site.name), auxiliary: auxiliaryOf(options, adapter), mode, interval, seed }
+  const fitted = fittedSites(options, model, sites)
+  const { kind, ...auxiliary } = adapter?.spec ?? auxiliaryOf(options, sites)
+  const kinds = (options.aux ?? kind).split(MIXED) as AuxiliaryKind[]
+  const { mode, interval, seed, merge = mode === 'collaboration' ? 'during' : 'never' } = options
+  const job = { name: options.job, model: model.id, sites: sites.map(site => site.name), auxiliary, kinds, mode, merge, interval, seed }
   if (adapter !== undefined) checkAgrees(options, adapter, job)
-  return { job, sites, start: adapter?.tensors }
+  checkKinds(job, kind)
+  return { job, sites, fitted, auxiliary: { kind, ...auxiliary }, start: adapter?.tensors }
 }
 
-function auxiliaryOf ({ aux, rank, alpha }: TrainOptions, adapter: Adapter | undefined): AuxiliarySpec {
-  if (adapter !== undefined) return adapter.spec
-  const { kind, rank: chosen } = { kind: aux ?? 'low-rank', rank: rank ?? RANK } as const
-  return { kind, rank: chosen, alpha: alpha ?? chosen }
+function auxiliaryOf ({ aux = 'low-rank', ownAux, rank = RANK, alpha = rank, rankPattern = {}, alphaPattern = {}, rslora }: TrainOptions, sites: readonly Site[]): AuxiliarySpec {
+  const [ranks, alphas] = [valuesAt('--rank-pattern', rankPattern, sites), valuesAt('--alpha-pattern', alphaPattern, sites)]
+  return {
+    kind: ownAux ?? aux.split(MIXED)[0] as AuxiliaryKind,
+    rank,
+    alpha,
+    ...(Object.keys(ranks).length > 0 && { ranks }),
+    ...(Object.keys(alphas).length > 0 && { alphas }),
+    ...(rslora && { rankStabilised: true })
+  }
+}
+
+/** What patterns give the sites, by full name. @throws {UnknownSiteError} if one gives none of them anything */
+function valuesAt (option: string, patterns: Readonly<Record<string, number>>, sites: readonly Site[]): Record<string, number> {
+  for (const [pattern, value] of Object.entries(patterns)) {
+    if (sites.every(({ name }) => matched({ [pattern]: value }, name) === undefined)) {
+      throw new UnknownSiteError(`${option} ${pattern}=${value} is for none of the sites; they are ${sites.map(({ name }) => name).join(', ')}`)
+    }
+  }
+  return Object.fromEntries(sites.flatMap(({ name }) => {
+    const own = matched(patterns, name)
+    return own === undefined ? [] : [[name, own]]
+  }))
+}
+
+function matched (patterns: Readonly<Record<string, number>>, site: string): number | undefined {
+  try {
+    return patternAt(patterns, site)
+  } catch (cause) {
+    throw new UnknownSiteError(`${Object.keys(patterns).join(', ')}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+function fittedSites ({ fitSites }: TrainOptions, model: ModelInfo, sites: readonly Site[]): readonly Site[] {
+  if (fitSites === undefined) return sites
+  const wanted = selectSites(model, fitSites)
+  const other = wanted.find(({ name }) => sites.every(site => site.name !== name))
+  if (other !== undefined) throw new UnknownSiteError(`--fit-sites selects ${other.name}, which is no site of the job; --sites selects ${sites.map(({ name }) => name).join(', ')}`)
+  return sites.filter(({ name }) => wanted.some(site => site.name === name))
+}
+
+function checkKinds ({ kinds, mode, merge }: Job, own: AuxiliaryKind): void {
+  if (!kinds.includes(own)) throw new InvalidOptionError(`this trainer's own auxiliaries are ${own}, which is none of the job's: ${kinds.join(MIXED)}`)
+  if (mode === 'joint' && kinds.length > 1) throw new InvalidOptionError(`the members of a joint job move one auxiliary: ${kinds.join(MIXED)} cannot be mixed; use --mode alone or collaboration`)
+  const unmergeable = kinds.find(kind => !isMergeableKind(kind))
+  if (merge !== 'never' && mode !== 'collaboration' && unmergeable !== undefined) {
+    throw new InvalidOptionError(`${unmergeable} auxiliaries cannot be merged; use --merge never`)
+  }
 }
 
 function checkAgrees (options: TrainOptions, { spec, tensors }: Adapter, { sites }: Job): void {
-  const wanted = { kind: options.aux ?? spec.kind, rank: options.rank ?? spec.rank, alpha: options.alpha ?? spec.alpha }
+  const { adapter = '', rankPattern, alphaPattern, rslora } = options
   const found = [...tensors.keys()].sort()
   if (found.join() !== sites.join()) {
-    throw new InvalidAdapterError(`${options.adapter ?? ''} has auxiliaries for ${found.join(', ')}; --sites selects ${sites.join(', ')}`)
+    throw new InvalidAdapterError(`${adapter} has auxiliaries for ${found.join(', ')}; --sites selects ${sites.join(', ')}`)
   }
+  if (rankPattern !== undefined || alphaPattern !== undefined || rslora) {
+    throw new InvalidAdapterError(`the ranks and alphas of ${adapter} are its own; leave out --rank-pattern, --alpha-pattern and --rslora, or start without --adapter`)
+  }
+  const wanted = { kind: options.ownAux ?? spec.kind, rank: options.rank ?? spec.rank, alpha: options.alpha ?? spec.alpha }
   if (wanted.kind !== spec.kind || (spec.kind === 'low-rank' && wanted.rank !== spec.rank) || wanted.alpha / wanted.rank !== spec.alpha / spec.rank) {
     const text = ({ kind, rank, alpha }: AuxiliarySpec): string => `${kind}, rank ${rank}, alpha ${alpha}`
-    throw new InvalidAdapterError(`${options.adapter ?? ''} is ${text(spec)}; the options say ${text(wanted)}. Leave them out, or start without --adapter`)
+    throw new InvalidAdapterError(`${adapter} is ${text(spec)}; the options say ${text(wanted)}. Leave them out, or start without --adapter`)
   }
 }
 
 /** The learner that follows the options, at its start. */
-export function createLearner (options: TrainOptions, { job, sites, start }: Plan): GradientLearner {
+export function createLearner (options: TrainOptions, { auxiliary, fitted, start }: Plan): GradientLearner {
   const { optimizer, lr, weightDecay, schedule, warmup, steps, interval, maxGradNorm, seed } = options
   const fits = Math.ceil(steps / interval)
   return new GradientLearner({
-    auxiliaries: sites.map(site => new Auxiliary(job.auxiliary, site, start === undefined ? { seed } : { tensors: start.get(site.name) ?? new Map() })),
+    auxiliaries: fitted.map(site => new Auxiliary(auxiliary, site, start === undefined ? { seed } : { tensors: start.get(site.name) ?? new Map() })),
     optimizer: new Optimizer(optimizer, weightDecay),
     schedule: createSchedule({ kind: schedule, rate: lr ?? RATES[optimizer], fits, ...(warmup === undefined ? {} : { warmup }) }),
     interval,
@@ -72,9 +130,9 @@ export function createLearner (options: TrainOptions, { job, sites, start }: Pla
 }
 
 /** Names all that decides the numbers of a run: sha-256 in hex. */
-export function runId (options: TrainOptions, { job, start }: Plan, fingerprint: string): string {
+export function runId (options: TrainOptions, { job, auxiliary: { kind }, fitted, start }: Plan, fingerprint: string): string {
   const { optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, batchSize, groupByLength, steps, wire } = options
-  const decisive = { job: jobId(job), fingerprint, optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, batchSize, groupByLength, steps, wire }
+  const decisive = { job: jobId(job), kind, fitted: fitted.map(({ name }) => name), fingerprint, optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, batchSize, groupByLength, steps, wire }
   const hash = createHash('sha256').update(JSON.stringify(decisive))
   if (start !== undefined) hash.update(encodeAdapter(start))
   return hash.digest('hex')

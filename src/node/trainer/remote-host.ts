@@ -9,11 +9,11 @@ import type { StepClient, StepReply } from '../../protocols/step/index.js'
 import type { AdaptationMessage, JobTopic, Received } from '../../protocols/topic/index.js'
 import { decodeAdaptation, type MessageLayout, mostBytes } from '../../tensor/adaptation.js'
 import type { Manifest } from '../../tensor/chunks.js'
-import type { AdaptationData, Site, SiteData, WireForm } from '../../types.js'
+import type { AdaptationData, Site, SiteData } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Step, StepResult } from './step-runner.js'
-import { layoutOf } from './wire-form.js'
+import { layoutOf, type Wanted } from './wire-form.js'
 
 /** How long a host may take to announce the next part of a step's adaptation data, and to send it, in milliseconds. */
 const DATA_TIMEOUT = 60_000
@@ -31,7 +31,7 @@ export interface RemoteHostInit {
   readonly joined: JoinedJob
   /** What the job's base model is for. */
   readonly model: Pick<NetworkInfo, 'task' | 'labels'>
-  readonly wire: WireForm
+  readonly wanted: Wanted
 }
 
 /** One host of the mesh, at which this trainer's job is open. */
@@ -42,18 +42,18 @@ export class RemoteHost {
   readonly #joined: JoinedJob
   readonly #model: RemoteHostInit['model']
   readonly #topic: JobTopic
-  readonly #wire: WireForm
+  readonly #wanted: Wanted
   /** Where parts of adaptation data are put, in turns. */
   readonly #places: Uint8Array[] = []
 
-  private constructor ({ node, client, peer, joined, model, wire }: RemoteHostInit, topic: JobTopic) {
+  private constructor ({ node, client, peer, joined, model, wanted }: RemoteHostInit, topic: JobTopic) {
     this.peer = peer
     this.#node = node
     this.#client = client
     this.#joined = joined
     this.#model = model
     this.#topic = topic
-    this.#wire = wire
+    this.#wanted = wanted
   }
 
   /**
@@ -78,8 +78,9 @@ export class RemoteHost {
   async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
     const announcements = this.#listen()
     const tokens = countedIn(step.batch, this.#model)
+    const { wire, sites } = this.#wanted
     try {
-      const reply = await this.#client.step(this.peer, { ...step, job: this.#joined.id, wire: this.#wire }, { signal })
+      const reply = await this.#client.step(this.peer, { ...step, job: this.#joined.id, wire, sites: sites.map(({ name }) => name) }, { signal })
       if (reply.tokens !== tokens) throw new ProtocolError(`the host counts ${reply.tokens} tokens in a batch that has ${tokens}`)
       return await use({ reply, data: this.#receive(step, reply, announcements, signal) })
     } finally {
@@ -98,7 +99,7 @@ export class RemoteHost {
   }
 
   async * #receive (step: Step, reply: StepReply, announcements: Announcements, signal: AbortSignal): AsyncGenerator<readonly [string, SiteData]> {
-    const missing = new Set(step.purpose === 'train' ? this.#joined.job.sites : [])
+    const missing = new Set(step.purpose === 'train' ? this.#wanted.sites.map(({ name }) => name) : [])
     const deadline = new Deadline(DATA_TIMEOUT, `adaptation data of ${this.peer.toString()}`, signal)
     const stop = (): void => { announcements.return?.().catch(this.#node.log) }
     const { mesh } = this.#node
@@ -113,7 +114,7 @@ export class RemoteHost {
       let turn = 0
       const begin = async (): Promise<void> => {
         const { manifest, sites } = await this.#announced(step, reply, announcements, missing, deadline.signal)
-        const layout = layoutOf(this.#wire, this.#joined.job.auxiliary, sites, step.batch)
+        const layout = layoutOf(this.#wanted, sites, step.batch)
         const pull = this.#pull(manifest, layout, turn++ % PLACES, deadline.signal)
         pull.catch(() => {}) // it is told when it is waited for
         pulls.push(pull)

@@ -47,10 +47,11 @@ class JointStanding implements Standing {
     if (version === null) return // nobody has contributed yet: all are at the common start
     const state = new ContributionMap<Member>()
     for (const record of members) {
-      state.add(memberOf(record, await this.#joined.members.adapterOf(record, signal)))
+      state.add(memberOf(record, await this.#joined.members.contributedBy(record, signal)))
     }
     if (state.stateId() !== version) throw new ProtocolError('the host names another state than that of the members that it lists')
-    this.#met = meanOfParameters([...state])
+    const mean = meanOfParameters([...state])
+    this.#met = new Map([...this.#own.keys()].map(site => [site, mean.get(site) ?? new Map<string, FloatTensor>()])) // what this trainer fits
     this.#learner.assign(this.#met)
   }
 

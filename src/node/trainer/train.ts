@@ -27,7 +27,7 @@ import { standingIn } from './standing.js'
 import type { StepRunner } from './step-runner.js'
 import { speed, Training } from './training.js'
 import { readTrainingData } from './training-data.js'
-import { checkWire, describeWire, wireFormOf } from './wire-form.js'
+import { checkWire, describeWire, type Wanted, wireFormOf } from './wire-form.js'
 
 /** What a trainer has done. */
 export interface TrainReport {
@@ -73,7 +73,7 @@ export interface TrainContext {
 interface Place {
   readonly source: ModelSource
   readonly jobs: Jobs
-  readonly runner: (joined: JoinedJob, wire: WireForm) => StepRunner
+  readonly runner: (joined: JoinedJob, wanted: Wanted) => StepRunner
   readonly peer: string | null
   readonly bytes: () => TrafficReport
   /** Whether the same command again shall find the job done, and not begin anew. */
@@ -99,7 +99,7 @@ export async function trainLocally (options: TrainOptions, context: Omit<TrainCo
     return await trainAt({
       source: sourceInFolder(options.model, model.info),
       jobs,
-      runner: (joined, wire) => new OwnHost(host, peerIdFromString(jobs.peer), joined, wire),
+      runner: (joined, wanted) => new OwnHost(host, peerIdFromString(jobs.peer), joined, wanted),
       peer: null,
       bytes: () => ({}),
       lasting: false
@@ -123,9 +123,9 @@ export async function trainInMesh (node: ColaNode, options: TrainOptions, contex
   return await trainAt({
     source,
     jobs: node.jobs,
-    runner: (joined, wire) => own?.model.info.id === source.info.id
-      ? new OwnHost(own, node.mesh.peerId, joined, wire)
-      : new MeshHosts({ node, joined, model: source.info, wire, patience, reporter }),
+    runner: (joined, wanted) => own?.model.info.id === source.info.id
+      ? new OwnHost(own, node.mesh.peerId, joined, wanted)
+      : new MeshHosts({ node, joined, model: source.info, wanted, patience, reporter }),
     peer: node.mesh.peerId.toString(),
     bytes: () => node.traffic.report(),
     lasting: true
@@ -136,7 +136,7 @@ async function trainAt (place: Place, options: TrainOptions, context: TrainConte
   const { reporter, signal, folder } = context
   const { source: { info }, jobs } = place
   const plan = await planOf(options, info)
-  const { auxiliary } = plan.job
+  const { auxiliary, fitted: sites } = plan
   checkWire(options.wire, auxiliary)
   const data = await readTrainingData(options, place.source, reporter, signal)
   const joined = jobs.join(plan.job, plan.sites)
@@ -146,8 +146,8 @@ async function trainAt (place: Place, options: TrainOptions, context: TrainConte
   const learner = createLearner(options, { ...plan, start: saved?.adapter ?? plan.start })
   try {
     if (saved !== undefined) learner.restore(saved.learner)
-    const wire = wireFormOf(options.wire, auxiliary, plan.sites, await data.at(0))
-    const runner = place.runner(joined, wire)
+    const wire = wireFormOf(options.wire, auxiliary, sites, await data.at(0))
+    const runner = place.runner(joined, { wire, auxiliary, sites })
     const standing = await standingIn(joined, learner)
     const training = new Training({ joined, runner, learner, standing, data, checkpoint, steps: options.steps, unit: predictedBy(info.task), reporter },
       saved?.progress ?? { step: 0, tokens: 0, losses: [], milliseconds: 0, baseLoss: null })

@@ -8,13 +8,22 @@ export const WIRE_OPTIONS = ['auto', ...WIRE_FORMS] as const
 /** What a user may ask for: a form, or `auto` for the smallest that is exact. */
 export type WireOption = typeof WIRE_OPTIONS[number]
 
+/** What a trainer asks hosts for. */
+export interface Wanted {
+  readonly wire: WireForm
+  /** What it fits. */
+  readonly auxiliary: AuxiliarySpec
+  /** Where it fits it. */
+  readonly sites: readonly Site[]
+}
+
 /**
  * The form in which adaptation data of a batch are asked for. Of the exact ones, the gradients of factors of rank r take
  * r·(in + out) floats a site, pairs one row of x and one of ∇ĥ for each place.
  */
 export function wireFormOf (option: WireOption, auxiliary: AuxiliarySpec, sites: readonly Site[], batch: Batch): WireForm {
   if (option !== 'auto') return option
-  const bytes = (form: WireForm): number => mostBytes(layoutOf(form, auxiliary, sites, batch))
+  const bytes = (form: WireForm): number => mostBytes(layoutOf({ wire: form, auxiliary }, sites, batch))
   return hasFactors(auxiliary) && bytes('factors') < bytes('f32') ? 'factors' : 'f32'
 }
 
@@ -35,8 +44,8 @@ export function describeWire (form: WireForm): string {
 }
 
 /** What a message about some sites and one batch must hold. */
-export function layoutOf (form: WireForm, auxiliary: AuxiliarySpec, sites: readonly Site[], batch: Batch): MessageLayout {
-  return form === 'factors'
+export function layoutOf ({ wire, auxiliary }: Pick<Wanted, 'wire' | 'auxiliary'>, sites: readonly Site[], batch: Batch): MessageLayout {
+  return wire === 'factors'
     ? factorLayout(new Map(sites.map(site => [site.name, parameterShapes(auxiliary, site)])))
     : pairLayout(sites, batch)
 }

@@ -3,10 +3,12 @@ import { InvalidBatchError } from '../../errors.js'
 import type { Job } from '../../job.js'
 import { batchOf } from '../../tensor/batch.js'
 import { decodeSafetensors, encodeSafetensors } from '../../tensor/safetensors.js'
-import { AUXILIARY_KINDS, type Batch, MODES, WIRE_FORMS } from '../../types.js'
+import { AUXILIARY_KINDS, type Batch, MERGES, MODES, WIRE_FORMS } from '../../types.js'
 import { recordSchema } from '../contribution/index.js'
 import { bytesSchema, countSchema, hashSchema, siteNameSchema, siteSchema, sizeSchema } from '../message.js'
 import { MAX_REFUSAL } from './constants.js'
+
+const rankSchema = sizeSchema.max(65_536)
 
 const jobSchema: z.ZodType<Job> = z.strictObject({
   name: z.string().min(1).max(200),
@@ -14,11 +16,16 @@ const jobSchema: z.ZodType<Job> = z.strictObject({
   sites: z.array(siteNameSchema).min(1).max(4096)
     .refine(names => names.every((name, i) => i === 0 || names[i - 1] < name), 'not sorted, or not unique'),
   auxiliary: z.strictObject({
-    kind: z.enum(AUXILIARY_KINDS),
-    rank: sizeSchema.max(65_536),
-    alpha: z.number().positive()
+    rank: rankSchema,
+    alpha: z.number().positive(),
+    ranks: z.record(siteNameSchema, rankSchema).exactOptional(),
+    alphas: z.record(siteNameSchema, z.number().positive()).exactOptional(),
+    rankStabilised: z.boolean().exactOptional()
   }),
+  kinds: z.array(z.enum(AUXILIARY_KINDS)).min(1).max(AUXILIARY_KINDS.length)
+    .refine(kinds => new Set(kinds).size === kinds.length, 'not unique'),
   mode: z.enum(MODES),
+  merge: z.enum(MERGES),
   interval: sizeSchema.max(65_536),
   seed: countSchema.max(2 ** 32 - 1)
 })
@@ -33,6 +40,8 @@ const stepSchema = z.strictObject({
   /** Whether auxiliaries are applied; without, the base model alone is run. */
   adapted: z.boolean(),
   wire: z.enum(WIRE_FORMS),
+  /** The job's sites whose adaptation data are wanted, in its order: those that the trainer fits. */
+  sites: z.array(siteNameSchema).max(4096),
   /** The trainer's latest auxiliary, for which the batch is made; null before its first. */
   contribution: recordSchema.nullable(),
   /** Its tensors, as safetensors. */
