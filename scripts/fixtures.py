@@ -194,24 +194,54 @@ def make_generated(out, name):
     (folder / 'generated.json').write_text(json.dumps(plain | {'adapted': continued(adapted.eval())}) + '\n')
 
 
+class Lion:
+    """Algorithm 2 of arXiv 2302.06675 with its defaults for both β, line by line, as PyTorch has none."""
+
+    def __init__(self, parameters, lr, weight_decay):
+        self.parameters, self.rate, self.decay = parameters, lr, weight_decay
+        self.means = [torch.zeros_like(parameter) for parameter in parameters]
+
+    @torch.no_grad()
+    def step(self):
+        for parameter, mean in zip(self.parameters, self.means):
+            between = 0.9 * mean + (1 - 0.9) * parameter.grad
+            parameter -= self.rate * (torch.sign(between) + self.decay * parameter)
+            mean.copy_(0.99 * mean + (1 - 0.99) * parameter.grad)
+
+
+OPTIMIZERS = {
+    'adamw': torch.optim.AdamW,
+    'sgd': lambda parameters, **options: torch.optim.SGD(parameters, momentum=0.9, nesterov=True, **options),
+    'adafactor': torch.optim.Adafactor,
+    'lion': Lion,
+}
+# With the shape that the parameter has, what its start and its gradients are multiplied by, the rate and the weight decay.
+OPTIMIZER_CASES = [
+    *[(kind, [2, 3], 1, 1, 0.01, decay) for kind in ('adamw', 'sgd', 'adafactor', 'lion') for decay in (0, 0.1)],
+    ('adafactor', [6], 1, 1, 0.01, 0.1),  # not factored
+    ('adafactor', [3, 1, 2], 1, 1, 0.01, 0),  # three matrices
+    ('adafactor', [3, 2], 0, 1, 0.01, 0),  # from zeros, as B of a low-rank auxiliary
+    ('adafactor', [3, 2], 1, 1, 0.8, 0),  # above 1 / √step
+    *[('adafactor', shape, 1, 2**-exponent, 0.01, 0) for shape in ([2, 3], [6]) for exponent in (12, 24)],  # where ε₁ tells
+]
+
+
 def make_optimizers(out):
-    """A parameter of 2 × 3 under five given gradients."""
+    """A parameter of six values under five given gradients."""
     torch.manual_seed(7)
     start, gradients = torch.randn(2, 3), torch.randn(5, 2, 3)
     cases = []
-    for kind, decay in [('adamw', 0), ('adamw', 0.1), ('sgd', 0), ('sgd', 0.1)]:
-        parameter = start.clone().requires_grad_()
-        optimizer = (torch.optim.AdamW([parameter], lr=0.01, weight_decay=decay) if kind == 'adamw'
-                     else torch.optim.SGD([parameter], lr=0.01, weight_decay=decay, momentum=0.9, nesterov=True))
+    for kind, shape, size, scale, rate, decay in OPTIMIZER_CASES:
+        parameter = (start.reshape(shape) * size).requires_grad_()
+        optimizer = OPTIMIZERS[kind]([parameter], lr=rate, weight_decay=decay)
         values = []
         for gradient in gradients:
-            parameter.grad = gradient.clone()
+            parameter.grad = gradient.reshape(shape) * scale
             optimizer.step()
             values.append(parameter.detach().flatten().tolist())
-        cases.append({'kind': kind, 'weightDecay': decay, 'rate': 0.01, 'values': values})
+        cases.append({'kind': kind, 'shape': shape, 'size': size, 'scale': scale, 'weightDecay': decay, 'rate': rate, 'values': values})
     (out / 'optimizers.json').write_text(json.dumps({
-        'shape': [2, 3], 'start': start.flatten().tolist(), 'gradients': [g.flatten().tolist() for g in gradients],
-        'cases': cases}, indent=1) + '\n')
+        'start': start.flatten().tolist(), 'gradients': [g.flatten().tolist() for g in gradients], 'cases': cases}, indent=1) + '\n')
 
 
 TEXTS = ['', ' ', 'Hello world', "it's", '  two  spaces ', '\n\n\ttabs\r\n', 'export function add (a: number) {\n  return a + 1\n}',

@@ -4,6 +4,7 @@ import { SCHEDULES } from '../gl/schedule.js'
 import { predictedBy } from '../model/tasks/tasks.js'
 import { ColaNode } from '../node/node.js'
 import { MIXED, parseTrainOptions } from '../node/trainer/options.js'
+import { RATES } from '../node/trainer/plan.js'
 import { WIRE_OPTIONS } from '../node/trainer/wire-form.js'
 import { type TrainContext, trainInMesh, trainLocally, type TrainReport } from '../node/trainer/train.js'
 import { AUXILIARY_KINDS, MERGES, MODES } from '../types.js'
@@ -40,7 +41,7 @@ export const train = defineCommand({
     alphaPattern: { type: 'list', describe: 'the same for alpha, as PEFT\'s alpha_pattern' },
     rslora: { type: 'boolean', describe: 'scale outputs by alpha / √rank, as PEFT\'s use_rslora' },
     optimizer: { type: 'choice', choices: OPTIMIZERS, default: 'adamw', describe: 'how auxiliaries are fitted' },
-    lr: { type: 'number', above: 0, describe: 'peak learning rate (default: 3e-4 for adamw, 3e-2 for sgd)' },
+    lr: { type: 'number', above: 0, describe: `peak learning rate (default: ${OPTIMIZERS.map(kind => `${RATES[kind].toExponential()} for ${kind}`).join(', ')})` },
     weightDecay: { type: 'number', min: 0, default: 5e-4, describe: 'weight decay' },
     schedule: { type: 'choice', choices: SCHEDULES, default: 'linear', describe: 'how the learning rate goes, counted in fits' },
     warmup: { type: 'number', min: 0, max: 1, describe: 'share of the fits in which the rate rises (default: 0.05 for linear, else 0)' },

@@ -8,7 +8,7 @@ const EPSILON = 1e-8
 /** AdamW (arXiv 1711.05101) as `torch.optim.AdamW` computes it. */
 export function adamw (weightDecay: number): UpdateRule {
   return {
-    slots: ['exp_avg', 'exp_avg_sq'],
+    slots: shape => new Map([['exp_avg', shape], ['exp_avg_sq', shape]]),
     update (parameter, gradient, [mean, square], rate, step) {
       const nextMean = tf.add(tf.mul(mean, BETA1), tf.mul(gradient, 1 - BETA1))
       const nextSquare = tf.add(tf.mul(square, BETA2), tf.mul(tf.mul(gradient, gradient), 1 - BETA2))

@@ -1,12 +1,17 @@
 import * as tf from '@tensorflow/tfjs'
 import { InvalidAdapterError, InvalidOptionError } from '../errors.js'
 import type { FloatTensor, NamedTensors, TensorData } from '../types.js'
+import { adafactor } from './adafactor.js'
 import { adamw } from './adamw.js'
+import { lion } from './lion.js'
 import { sgd } from './sgd.js'
 import type { UpdateRule } from './update-rule.js'
 
-export const OPTIMIZERS = ['adamw', 'sgd'] as const
+export const OPTIMIZERS = ['adamw', 'sgd', 'adafactor', 'lion'] as const
 export type OptimizerKind = typeof OPTIMIZERS[number]
+
+/** By weight decay. */
+const RULES: Record<OptimizerKind, (weightDecay: number) => UpdateRule> = { adamw, sgd, adafactor, lion }
 
 const STEP = 'step'
 
@@ -17,14 +22,14 @@ export class Optimizer {
   #step = 0
 
   /**
-   * @param weightDecay decoupled (AdamW) or added to the gradient (SGD), as in PyTorch
+   * @param weightDecay decoupled, or added to the gradient (SGD), as in PyTorch
    * @throws {InvalidOptionError}
    */
   constructor (kind: OptimizerKind, weightDecay: number) {
     if (!Number.isFinite(weightDecay) || weightDecay < 0) {
       throw new InvalidOptionError(`weight decay ${weightDecay} is not possible; use a number from 0`)
     }
-    this.#rule = kind === 'adamw' ? adamw(weightDecay) : sgd(weightDecay)
+    this.#rule = RULES[kind](weightDecay)
   }
 
   /** One step of every parameter. Parameters are changed in place. */
@@ -34,7 +39,7 @@ export class Optimizer {
       const variable = parameters.get(name)
       if (variable === undefined) throw new InvalidAdapterError(`there is a gradient but no parameter ${name}`)
       tf.tidy(() => {
-        const slots = this.#rule.slots.map(slot => this.#slot(`${name}.${slot}`, variable.shape))
+        const slots = [...this.#rule.slots(variable.shape)].map(([slot, shape]) => this.#slot(`${name}.${slot}`, shape))
         const next = this.#rule.update(variable, gradient, slots, rate, this.#step)
         for (const [i, slot] of slots.entries()) slot.assign(next.slots[i])
         variable.assign(next.parameter)
@@ -63,8 +68,8 @@ export class Optimizer {
     this.#slots.clear()
   }
 
-  #slot (name: string, shape: number[]): tf.Variable {
-    const slot = this.#slots.get(name) ?? tf.variable<tf.Rank>(tf.zeros(shape))
+  #slot (name: string, shape: readonly number[]): tf.Variable {
+    const slot = this.#slots.get(name) ?? tf.variable<tf.Rank>(tf.zeros([...shape]))
     this.#slots.set(name, slot)
     return slot
   }

@@ -6,7 +6,7 @@ const MOMENTUM = 0.9
 /** SGD with Nesterov's momentum as `torch.optim.SGD` computes it. */
 export function sgd (weightDecay: number): UpdateRule {
   return {
-    slots: ['momentum_buffer'],
+    slots: shape => new Map([['momentum_buffer', shape]]),
     update (parameter, gradient, [momentum], rate) {
       const decayed = tf.add(gradient, tf.mul(parameter, weightDecay))
       const nextMomentum = tf.add(tf.mul(momentum, MOMENTUM), decayed) // the buffer is zero at first, so it starts as the gradient

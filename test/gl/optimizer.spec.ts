@@ -8,15 +8,27 @@ import { relativeError } from '../support/compare.js'
 import { readJson } from '../support/fixtures.js'
 import { uniform } from './adaptation.js'
 
-/** Five steps of `torch.optim`, see scripts/fixtures.py. */
+/** Five steps of `torch.optim`, or of Lion's paper, see scripts/fixtures.py. */
 interface Recorded {
-  readonly shape: [number, number]
   readonly start: readonly number[]
   readonly gradients: ReadonlyArray<readonly number[]>
-  readonly cases: ReadonlyArray<{ readonly kind: OptimizerKind, readonly weightDecay: number, readonly rate: number, readonly values: ReadonlyArray<readonly number[]> }>
+  readonly cases: readonly RecordedCase[]
 }
 
-const SHAPES: ReadonlyArray<[string, number[]]> = [['a', [2, 3]], ['b', [4]], ['c', [1, 1]]]
+interface RecordedCase {
+  readonly kind: OptimizerKind
+  readonly shape: number[]
+  /** What the start is multiplied by. */
+  readonly size: number
+  /** What the gradients are multiplied by. */
+  readonly scale: number
+  readonly weightDecay: number
+  readonly rate: number
+  /** After each step. */
+  readonly values: ReadonlyArray<readonly number[]>
+}
+
+const SHAPES: ReadonlyArray<[string, number[]]> = [['a', [2, 3]], ['b', [4]], ['c', [1, 1]], ['d', [2, 3, 2]], ['e', []]]
 
 /** One step of every parameter, with gradients that its number decides. */
 function step (optimizer: Optimizer, parameters: ReadonlyMap<string, tf.Variable>, number: number): void {
@@ -44,16 +56,23 @@ const dispose = (parameters: ReadonlyMap<string, tf.Variable>): void => tf.dispo
 describe('gl: optimisers', () => {
   before(async () => { await startBackend() })
 
-  it('takes the steps of torch.optim', async () => {
-    const { shape, start, gradients, cases } = await readJson('optimizers.json') as Recorded
-    expect(cases.map(({ kind, weightDecay }) => `${kind} ${weightDecay}`)).to.deep.equal(['adamw 0', 'adamw 0.1', 'sgd 0', 'sgd 0.1'])
+  it('takes the steps of torch.optim, and of Lion\'s paper', async () => {
+    const { start, gradients, cases } = await readJson('optimizers.json') as Recorded
+    for (const weightDecay of [0, 0.1]) {
+      expect(cases.filter(one => one.weightDecay === weightDecay).map(({ kind }) => kind), `${weightDecay}`).to.include.members([...OPTIMIZERS])
+    }
     const before = tf.memory().numTensors
-    for (const { kind, weightDecay, rate, values } of cases) {
+    for (const { kind, shape, size, scale, weightDecay, rate, values } of cases) {
       const optimizer = new Optimizer(kind, weightDecay)
-      const parameter = tf.tidy(() => tf.variable(tf.tensor2d([...start], shape)))
+      const parameter = tf.tidy(() => tf.variable(tf.tensor(start.map(value => value * size), shape)))
       for (const [i, gradient] of gradients.entries()) {
-        tf.tidy(() => optimizer.update(new Map([['w', parameter]]), new Map([['w', tf.tensor2d([...gradient], shape)]]), rate))
-        expect(relativeError(await parameter.data(), values[i]), `${kind} ${weightDecay}, step ${i + 1}`).to.be.below(1e-6)
+        const scaled = gradient.map(value => value * scale)
+        tf.tidy(() => optimizer.update(new Map([['w', parameter]]), new Map([['w', tf.tensor(scaled, shape)]]), rate))
+        const expected = values[i].map((value, at) => value - start[at] * size)
+        const moved = [...await parameter.data()].map((value, at) => value - start[at] * size)
+        const name = `${kind} [${shape.join(', ')}], ${size}, ${scale}, ${weightDecay}, step ${i + 1}`
+        expect(relativeError(await parameter.data(), values[i]), name).to.be.below(1e-6)
+        expect(relativeError(moved, expected), `${name}, of the move`).to.be.below(1e-5)
       }
       optimizer.dispose()
       parameter.dispose()
@@ -106,6 +125,35 @@ describe('gl: optimisers', () => {
       dispose(parameters)
     }
     expect(tf.memory().numTensors).to.equal(before)
+  })
+
+  it('keeps of Adafactor\'s second moments what a row and a column has, and those of vectors as they are', async () => {
+    const optimizer = new Optimizer('adafactor', 0)
+    const parameters = start()
+    step(optimizer, parameters, 1)
+    const shapes = [...await optimizer.state()].map(([name, { shape }]) => [name, shape])
+    expect(shapes).to.deep.equal([
+      ['step', [1]],
+      ['a.row_var', [2, 1]], ['a.col_var', [1, 3]],
+      ['b.variance', [4]],
+      ['c.row_var', [1, 1]], ['c.col_var', [1, 1]],
+      ['d.row_var', [2, 3, 1]], ['d.col_var', [2, 1, 2]],
+      ['e.variance', []]
+    ])
+    optimizer.dispose()
+    dispose(parameters)
+  })
+
+  it('moves nothing where there is no gradient yet, nor decay', async () => {
+    for (const kind of OPTIMIZERS) {
+      const parameters = start()
+      const optimizer = new Optimizer(kind, 0)
+      const before = await valuesOf(parameters)
+      tf.tidy(() => optimizer.update(parameters, new Map(SHAPES.map(([name, shape]) => [name, tf.zeros(shape)])), 0.1))
+      expect(await valuesOf(parameters), kind).to.deep.equal(before)
+      optimizer.dispose()
+      dispose(parameters)
+    }
   })
 
   it('gives its state as a copy, and takes it as one', async () => {

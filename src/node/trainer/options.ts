@@ -45,7 +45,7 @@ export const trainOptionsSchema = z.strictObject({
   /** Whether α is alpha / √rank in place of alpha / rank, as PEFT's `use_rslora`. */
   rslora: z.boolean().default(false),
   optimizer: z.enum(OPTIMIZERS).default('adamw'),
-  /** Peak learning rate; 3e-4 with AdamW, 3e-2 with SGD. */
+  /** Peak learning rate; 3e-4 with AdamW, 3e-2 with SGD, 1e-2 with Adafactor, 1e-4 with Lion. */
   lr: z.number().positive().optional(),
   weightDecay: z.number().nonnegative().default(5e-4),
   schedule: z.enum(SCHEDULES).default('linear'),

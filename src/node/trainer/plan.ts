@@ -4,7 +4,7 @@ import { InvalidAdapterError, InvalidOptionError, UnknownSiteError } from '../..
 import { encodeAdapter } from '../../gl/adapter-message.js'
 import { Auxiliary } from '../../gl/auxiliary.js'
 import { GradientLearner } from '../../gl/gradient-learner.js'
-import { Optimizer } from '../../gl/optimizer.js'
+import { Optimizer, type OptimizerKind } from '../../gl/optimizer.js'
 import { type Adapter, readAdapter } from '../../gl/peft.js'
 import { createSchedule } from '../../gl/schedule.js'
 import { type Job, jobId } from '../../job.js'
@@ -13,8 +13,11 @@ import { selectSites } from '../../model/sites.js'
 import type { AdapterTensors, AuxiliaryKind, AuxiliarySpec, Site } from '../../types.js'
 import { MIXED, type TrainOptions } from './options.js'
 
-/** Peak learning rates, unless told otherwise: the paper's. */
-const RATES = { adamw: 3e-4, sgd: 3e-2 } as const
+/**
+ * Peak learning rates, unless told otherwise: the paper's, the default of `torch.optim.Adafactor`, which is relative to
+ * the size of each parameter, and a third of AdamW's for Lion (arXiv 2302.06675, section 5: 3 to 10 times smaller).
+ */
+export const RATES: Readonly<Record<OptimizerKind, number>> = { adamw: 3e-4, sgd: 3e-2, adafactor: 1e-2, lion: 1e-4 }
 
 const RANK = 8
 
