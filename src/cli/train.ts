@@ -1,4 +1,5 @@
 import { startBackend } from '../engine/backend.js'
+import { CLIPS } from '../gl/clip.js'
 import { OPTIMIZERS } from '../gl/optimizer.js'
 import { SCHEDULES } from '../gl/schedule.js'
 import { predictedBy } from '../model/tasks/tasks.js'
@@ -45,7 +46,8 @@ export const train = defineCommand({
     weightDecay: { type: 'number', min: 0, default: 5e-4, describe: 'weight decay' },
     schedule: { type: 'choice', choices: SCHEDULES, default: 'linear', describe: 'how the learning rate goes, counted in fits' },
     warmup: { type: 'number', min: 0, max: 1, describe: 'share of the fits in which the rate rises (default: 0.05 for linear, else 0)' },
-    maxGradNorm: { type: 'number', above: 0, describe: 'global norm that gradients are clipped to (default: not clipped)' },
+    maxGradNorm: { type: 'number', above: 0, describe: 'norm that gradients are clipped to (default: not clipped)' },
+    clip: { type: 'choice', choices: CLIPS, default: 'global', describe: 'whose norm that is: of all gradients together, or of each site\'s auxiliary by itself' },
     interval: { type: 'integer', min: 1, default: 1, describe: 'batches gathered before a fit' },
     batchSize: { type: 'integer', min: 1, default: 8, describe: 'rows in a batch' },
     groupByLength: { type: 'boolean', describe: 'put rows of about the same length into a batch, so that less is filled up' },

@@ -4,6 +4,7 @@ import { allFinite } from '../tensor/finite.js'
 import { inputShape, outputShape } from '../places.js'
 import type { AdapterTensors, FloatTensor, NamedTensors, Site, SiteData, SitePair, TensorData, TensorValues } from '../types.js'
 import type { Auxiliary } from './auxiliary.js'
+import { type Clip, clipGradients, normsOf } from './clip.js'
 import type { Optimizer } from './optimizer.js'
 import type { Schedule } from './schedule.js'
 
@@ -14,8 +15,10 @@ export interface GradientLearnerInit {
   readonly schedule: Schedule
   /** Batches that are gathered before a fit. */
   readonly interval: number
-  /** The gradients of a fit are scaled down to this global norm. @default no limit */
+  /** The gradients of a fit are scaled down to this norm. @default no limit */
   readonly maxNorm?: number
+  /** Whose norm that is. @default 'global' */
+  readonly clip?: Clip
 }
 
 /** What one fit did. */
@@ -49,6 +52,8 @@ export class GradientLearner {
   readonly #schedule: Schedule
   readonly #interval: number
   readonly #maxNorm: number
+  /** Gradients of one group are clipped together, by their names. */
+  readonly #groupOf: (name: string) => string
   readonly #sums = new Map<string, tf.Tensor>()
   /** Gradients of the batch that is arriving, by parameter. */
   readonly #arriving = new Map<string, tf.Tensor>()
@@ -62,6 +67,9 @@ export class GradientLearner {
     this.#schedule = init.schedule
     this.#interval = init.interval
     this.#maxNorm = init.maxNorm ?? Infinity
+    const sites = new Map<string, string>(init.auxiliaries.flatMap(({ site, parameters }) =>
+      [...parameters.keys()].map(parameter => [`${site.name}.${parameter}`, site.name] as const)))
+    this.#groupOf = init.clip === 'auxiliary' ? name => sites.get(name) ?? name : () => 'all'
   }
 
   /** Fits done so far. */
@@ -126,14 +134,11 @@ export class GradientLearner {
     this.#sums.clear()
     this.#gathered = 0
     try {
-      const norm = await globalNorm([...sums.values()])
+      const norms = await normsOf(sums)
+      const norm = Math.hypot(...norms.values())
       if (!Number.isFinite(norm)) throw new NonFiniteError('the gradients of a fit are not finite; nothing was changed, try a lower learning rate')
       const rate = this.#schedule(this.#fits)
-      tf.tidy(() => {
-        const clip = Math.min(1, this.#maxNorm / (norm + 1e-6)) // as torch.nn.utils.clip_grad_norm_
-        const clipped = clip < 1 ? new Map([...sums].map(([name, sum]) => [name, tf.mul(sum, clip)])) : sums
-        this.#optimizer.update(this.#parameters(), clipped, rate)
-      })
+      tf.tidy(() => this.#optimizer.update(this.#parameters(), clipGradients(sums, norms, this.#groupOf, this.#maxNorm), rate))
       this.#fits++
       return { fit: this.#fits, rate, norm }
     } finally {
@@ -199,13 +204,6 @@ export class GradientLearner {
 
 function integer (value: number): TensorData {
   return { shape: [1], values: Int32Array.of(value) }
-}
-
-async function globalNorm (tensors: readonly tf.Tensor[]): Promise<number> {
-  const squares = tf.tidy(() => tf.addN(tensors.map(tensor => tf.sum(tf.mul(tensor, tensor)))))
-  const [sum] = await squares.data<'float32'>()
-  squares.dispose()
-  return Math.sqrt(sum)
 }
 
 function gradientsOf (auxiliary: Auxiliary, data: SiteData): Map<string, tf.Tensor> {

@@ -5,7 +5,7 @@ import { Auxiliary } from '../../src/gl/auxiliary.js'
 import { GradientLearner, type GradientLearnerInit } from '../../src/gl/gradient-learner.js'
 import { Optimizer, type OptimizerKind, OPTIMIZERS } from '../../src/gl/optimizer.js'
 import { decodeSafetensors, encodeSafetensors } from '../../src/tensor/safetensors.js'
-import type { AdaptationData, AdapterTensors, AuxiliarySpec, FloatTensor, SiteData, SiteFactors } from '../../src/types.js'
+import type { AdaptationData, AdapterTensors, AuxiliarySpec, FloatTensor, Site, SiteData, SiteFactors } from '../../src/types.js'
 import { rejection } from '../data/folder.js'
 import { seeded } from '../merge/random.js'
 import { relativeError } from '../support/compare.js'
@@ -16,7 +16,7 @@ const SPECS: readonly AuxiliarySpec[] = [{ kind: 'low-rank', rank: 2, alpha: 4 }
 const SPEC = SPECS[0]
 const [FIRST] = SITES
 
-interface Options extends Partial<Pick<GradientLearnerInit, 'interval' | 'maxNorm' | 'schedule'>> {
+interface Options extends Partial<Pick<GradientLearnerInit, 'interval' | 'maxNorm' | 'clip' | 'schedule'>> {
   readonly spec?: AuxiliarySpec
   readonly optimizer?: OptimizerKind
   readonly adapter?: AdapterTensors
@@ -248,6 +248,38 @@ describe('gl: the learner', () => {
     const clipped = await moved(free.norm / 4)
     expect(clipped.norm).to.equal(free.norm)
     expect(relativeError(clipped.move, free.move.map(value => value / 4))).to.be.below(1e-5)
+  })
+
+  it('scales the gradients of each auxiliary down as if it were the only one, and tells the norm of all', async () => {
+    const sites = [...SITES, { name: 'h.0', inFeatures: 3, outFeatures: 3 }] // the others' names begin with its own
+    const adapter = randomAdapter(SPEC, sites, seeded(1))
+    const data = randomData(sites, 4, seeded(2))
+    const fitted = async (own: readonly Site[], init: Partial<GradientLearnerInit>): Promise<{ adapter: AdapterTensors, norm: number }> => {
+      const learner = new GradientLearner({
+        auxiliaries: own.map(site => new Auxiliary(SPEC, site, { tensors: adapter.get(site.name)! })),
+        optimizer: new Optimizer('sgd', 0.01),
+        schedule: () => 1,
+        interval: 1,
+        ...init
+      })
+      for (const { name } of own) learner.gather(name, data.get(name)!)
+      learner.endBatch()
+      const fit = await learner.fit()
+      const after = await learner.adapter()
+      learner.dispose()
+      return { adapter: after, norm: fit!.norm }
+    }
+    const norms = await Promise.all(sites.map(async site => (await fitted([site], {})).norm))
+    const maxNorm = norms.toSorted((a, b) => a - b)[1] * 1.01 // two within it, two above
+    const before = tf.memory().numTensors
+    const together = await fitted(sites, { maxNorm, clip: 'auxiliary' })
+    expect(tf.memory().numTensors).to.equal(before)
+    expect(together.norm).to.be.closeTo(Math.hypot(...norms), 1e-6 * together.norm)
+    for (const site of sites) {
+      const { adapter: alone } = await fitted([site], { maxNorm })
+      expect(together.adapter.get(site.name), site.name).to.deep.equal(alone.get(site.name))
+    }
+    expect(together.adapter).to.not.deep.equal((await fitted(sites, { maxNorm })).adapter)
   })
 
   it('learns from what pairs do to factors what it learns from the pairs', async () => {

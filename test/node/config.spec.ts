@@ -34,7 +34,7 @@ describe('a node\'s configuration', () => {
       mdns: false,
       localFolder: 'local',
       host: { model: 'models/tiny', limits: { rows: 1, tokens: 2, rank: 3 } },
-      train: [{ ...parseTrainOptions({ ...TRAIN, mode: 'joint', steps: 7, seed: 2 ** 32 - 1 }) }, { ...parseTrainOptions({ model: 'other', batch: 'one.safetensors', lr: 0.1 }) }]
+      train: [{ ...parseTrainOptions({ ...TRAIN, mode: 'joint', steps: 7, seed: 2 ** 32 - 1 }) }, { ...parseTrainOptions({ model: 'other', batch: 'one.safetensors', lr: 0.1, maxGradNorm: 1, clip: 'auxiliary' }) }]
     }
     expect(await read(config)).to.deep.equal(config)
   })
@@ -70,6 +70,7 @@ describe('a node\'s configuration', () => {
       'a job without a model': { train: [{ data: ['texts'] }] },
       'a job of a negative rate': { train: [{ ...TRAIN, lr: -1 }] },
       'a job of no steps': { train: [{ ...TRAIN, steps: 0 }] },
+      'a job that clips what is not known': { train: [{ ...TRAIN, maxGradNorm: 1, clip: 'site' }] },
       'a job in an unknown mode': { train: [{ ...TRAIN, mode: 'together' }] },
       'the second job': { train: [TRAIN, { ...TRAIN, optimizer: 'adam' }] }
     }
@@ -96,6 +97,7 @@ describe('a node\'s configuration', () => {
   describe('is refused for a job', () => {
     const wrong: Record<string, object> = {
       'without data': { model: 'models/tiny' },
+      'that clips each auxiliary to no norm': { ...TRAIN, clip: 'auxiliary' },
       'with data and a batch': { ...TRAIN, batch: 'one.safetensors' },
       'of one auxiliary that starts from an adapter': { ...TRAIN, mode: 'joint', adapter: 'adapters/mine' }
     }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { InvalidOptionError } from '../../errors.js'
+import { CLIPS } from '../../gl/clip.js'
 import { OPTIMIZERS } from '../../gl/optimizer.js'
 import { SCHEDULES } from '../../gl/schedule.js'
 import { MODEL_DTYPES } from '../../model/weights.js'
@@ -51,8 +52,10 @@ export const trainOptionsSchema = z.strictObject({
   schedule: z.enum(SCHEDULES).default('linear'),
   /** Share of the fits in which the rate rises; 0.05 with `linear`, else 0. */
   warmup: z.number().min(0).max(1).optional(),
-  /** Gradients are scaled down to this global norm; not at all if it is not given. */
+  /** Gradients are scaled down to this norm; not at all if it is not given. */
   maxGradNorm: z.number().positive().optional(),
+  /** Whose norm that is: of all gradients together, or of each site's auxiliary by itself. */
+  clip: z.enum(CLIPS).default('global'),
   /** Batches that are gathered before a fit. */
   interval: count.default(1),
   batchSize: count.default(8),
@@ -92,7 +95,7 @@ export type TrainOptions = z.infer<typeof trainOptionsSchema>
 export function parseTrainOptions (options: z.input<typeof trainOptionsSchema>): TrainOptions {
   const parsed = trainOptionsSchema.safeParse(options)
   if (!parsed.success) throw new InvalidOptionError(z.prettifyError(parsed.error))
-  const { data, batch, adapter, mode } = parsed.data
+  const { data, batch, adapter, mode, clip, maxGradNorm } = parsed.data
   if ((data === undefined) === (batch === undefined)) {
     throw new InvalidOptionError(batch === undefined
       ? 'nothing to train on; name files or folders with --data, or a batch with --batch'
@@ -100,6 +103,9 @@ export function parseTrainOptions (options: z.input<typeof trainOptionsSchema>):
   }
   if (adapter !== undefined && mode === 'joint') {
     throw new InvalidOptionError('the members of a joint job start alike, from its seed: --adapter cannot be used with --mode joint')
+  }
+  if (clip === 'auxiliary' && maxGradNorm === undefined) {
+    throw new InvalidOptionError('--clip auxiliary says whose norm is limited, not to what; add --max-grad-norm, such as --max-grad-norm 1')
   }
   return parsed.data
 }

@@ -121,21 +121,22 @@ function checkAgrees (options: TrainOptions, { spec, tensors }: Adapter, { sites
 
 /** The learner that follows the options, at its start. */
 export function createLearner (options: TrainOptions, { auxiliary, fitted, start }: Plan): GradientLearner {
-  const { optimizer, lr, weightDecay, schedule, warmup, steps, interval, maxGradNorm, seed } = options
+  const { optimizer, lr, weightDecay, schedule, warmup, steps, interval, maxGradNorm, clip, seed } = options
   const fits = Math.ceil(steps / interval)
   return new GradientLearner({
     auxiliaries: fitted.map(site => new Auxiliary(auxiliary, site, start === undefined ? { seed } : { tensors: start.get(site.name) ?? new Map() })),
     optimizer: new Optimizer(optimizer, weightDecay),
     schedule: createSchedule({ kind: schedule, rate: lr ?? RATES[optimizer], fits, ...(warmup === undefined ? {} : { warmup }) }),
     interval,
+    clip,
     ...(maxGradNorm === undefined ? {} : { maxNorm: maxGradNorm })
   })
 }
 
 /** Names all that decides the numbers of a run: sha-256 in hex. */
 export function runId (options: TrainOptions, { job, auxiliary: { kind }, fitted, start }: Plan, fingerprint: string): string {
-  const { optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, batchSize, groupByLength, steps, wire } = options
-  const decisive = { job: jobId(job), kind, fitted: fitted.map(({ name }) => name), fingerprint, optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, batchSize, groupByLength, steps, wire }
+  const { optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, clip, batchSize, groupByLength, steps, wire } = options
+  const decisive = { job: jobId(job), kind, fitted: fitted.map(({ name }) => name), fingerprint, optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, clip, batchSize, groupByLength, steps, wire }
   const hash = createHash('sha256').update(JSON.stringify(decisive))
   if (start !== undefined) hash.update(encodeAdapter(start))
   return hash.digest('hex')
