@@ -1,10 +1,12 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import * as tf from '@tensorflow/tfjs'
 import { expect } from 'chai'
 import { startBackend } from '../../../src/engine/backend.js'
 import { Auxiliary } from '../../../src/gl/auxiliary.js'
 import { GradientLearner } from '../../../src/gl/gradient-learner.js'
 import { Optimizer, OPTIMIZERS, type OptimizerKind } from '../../../src/gl/optimizer.js'
+import { createSchedule, type ScheduleKind, SCHEDULES } from '../../../src/gl/schedule.js'
 import { type Checkpoint, CheckpointFile, type Progress } from '../../../src/node/trainer/checkpoint.js'
 import { encodeSafetensors } from '../../../src/tensor/safetensors.js'
 import type { AdapterTensors } from '../../../src/types.js'
@@ -137,35 +139,45 @@ describe('the checkpoint of a run', () => {
   describe('has a learner go on to the bit as if it had not been interrupted', () => {
     before(async () => { await startBackend() })
 
-    const learnerOf = (optimizer: OptimizerKind, adapter: AdapterTensors): GradientLearner => new GradientLearner({
+    const BATCHES = 11
+    const INTERVAL = 3
+
+    const learnerOf = (optimizer: OptimizerKind, schedule: ScheduleKind, adapter: AdapterTensors): GradientLearner => new GradientLearner({
       auxiliaries: SITES.map(site => new Auxiliary(SPEC, site, { tensors: adapter.get(site.name)! })),
       optimizer: new Optimizer(optimizer, 0.01),
-      schedule: fit => 0.1 / (fit + 1),
-      interval: 3
+      schedule: createSchedule({ kind: schedule, rate: 0.1, fits: Math.ceil(BATCHES / INTERVAL), warmup: 0.3 }),
+      interval: INTERVAL,
+      maxNorm: 5,
+      clip: 'auxiliary'
     })
 
     async function train (learner: GradientLearner, from: number, to: number): Promise<void> {
       for (let step = from; step < to; step++) {
         for (const [site, data] of randomData(SITES, 4, seeded(step))) learner.gather(site, data)
         learner.endBatch()
-        if (learner.ready) await learner.fit()
+        if (learner.ready || step === BATCHES - 1) await learner.fit()
       }
     }
 
     for (const optimizer of OPTIMIZERS) {
-      for (const at of [0, 1, 3, 5]) {
-        it(`with ${optimizer}, after ${at} of 9 batches`, async () => {
-          const [whole, first] = [learnerOf(optimizer, adapterOf(1)), learnerOf(optimizer, adapterOf(1))]
-          await train(whole, 0, 9)
-          await train(first, 0, at)
-          await file().save({ progress: PROGRESS, adapter: await first.adapter(), learner: await first.state() })
-          const loaded = (await file().load())!
-          const second = learnerOf(optimizer, loaded.adapter)
-          second.restore(loaded.learner)
-          await train(second, at, 9)
-          expect(await second.adapter()).to.deep.equal(await whole.adapter())
-          expect(await second.state()).to.deep.equal(await whole.state())
-          for (const learner of [whole, first, second]) learner.dispose()
+      for (const schedule of SCHEDULES) {
+        it(`with ${optimizer} and a ${schedule} schedule, wherever in an interval`, async () => {
+          const before = tf.memory().numTensors
+          const [whole, first] = [learnerOf(optimizer, schedule, adapterOf(1)), learnerOf(optimizer, schedule, adapterOf(1))]
+          await train(whole, 0, BATCHES)
+          const end = { adapter: await whole.adapter(), learner: await whole.state() }
+          for (let at = 0; at < BATCHES; at++) {
+            await file().save({ progress: PROGRESS, adapter: await first.adapter(), learner: await first.state() })
+            const loaded = (await file().load())!
+            const second = learnerOf(optimizer, schedule, loaded.adapter)
+            second.restore(loaded.learner)
+            await train(second, at, BATCHES)
+            expect({ adapter: await second.adapter(), learner: await second.state() }, `after ${at} batches`).to.deep.equal(end)
+            second.dispose()
+            await train(first, at, at + 1)
+          }
+          for (const learner of [whole, first]) learner.dispose()
+          expect(tf.memory().numTensors).to.equal(before)
         })
       }
     }
