@@ -1,13 +1,15 @@
 import { expect } from 'chai'
 import { startBackend } from '../../../src/engine/backend.js'
 import { OPTIMIZERS } from '../../../src/gl/optimizer.js'
+import { specsOf } from '../../../src/job.js'
 import { parseTrainOptions } from '../../../src/node/trainer/options.js'
 import { createLearner, type Plan, RATES, runId } from '../../../src/node/trainer/plan.js'
 import { randomData, SITES } from '../../gl/adaptation.js'
 import { seeded } from '../../merge/random.js'
 import { adapterOf, jobOf } from '../author.js'
 
-const PLAN: Plan = { job: jobOf('alone'), sites: SITES, start: undefined }
+const JOB = jobOf('alone')
+const PLAN: Plan = { job: JOB, sites: SITES, auxiliary: specsOf(JOB)[0], fitted: SITES, start: undefined }
 const GIVEN = { model: 'models/tiny', data: ['texts'] }
 
 type Given = Parameters<typeof parseTrainOptions>[0]
