@@ -1,6 +1,7 @@
 import { startBackend } from '../engine/backend.js'
 import { CLIPS } from '../gl/clip.js'
 import { OPTIMIZERS } from '../gl/optimizer.js'
+import { COMPOSITIONS } from '../gl/composed-auxiliary.js'
 import { SCHEDULES } from '../gl/schedule.js'
 import { predictedBy } from '../model/tasks/tasks.js'
 import { ColaNode } from '../node/node.js'
@@ -13,6 +14,7 @@ import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { meshInit, NETWORK_OPTIONS } from './network.js'
 import { EMBEDDED_MODEL } from './package-root.js'
+import { namedPaths } from './named-paths.js'
 import { patternsOf } from './patterns.js'
 import { terminalReporter } from './reporter.js'
 
@@ -57,6 +59,9 @@ export const train = defineCommand({
     heldOut: { type: 'number', min: 0, max: 0.9, default: 0.1, describe: 'share of the data that is never trained on' },
     heldOutRows: { type: 'integer', min: 1, default: 32, describe: 'the most held-out rows on which the loss is taken' },
     adapter: { type: 'string', describe: 'PEFT adapter folder to start from' },
+    beside: { type: 'files', describe: 'adapters of earlier tasks, which stand still beside the one that is trained: name=folder' },
+    compose: { type: 'choice', choices: COMPOSITIONS, default: 'sum', describe: 'how they stand there: as they are, or each times a number that is learned, one at each module' },
+    review: { type: 'files', describe: 'data of those tasks, on which losses are taken before and after: name=path' },
     out: { type: 'string', describe: 'folder to write the adapter to, in PEFT\'s format (default: adapters/<job> in --folder)' },
     wire: { type: 'choice', choices: WIRE_OPTIONS, default: 'auto', describe: 'what a host sends: x and ∇ĥ of every token as f32 or bf16; what they do to the factors of a low-rank adapter; or the smallest that is exact' },
     patience: { type: 'number', above: 0, default: 60, describe: 'how long to wait for a host, or for a member that says nothing, in seconds' },
@@ -69,10 +74,12 @@ export const train = defineCommand({
     ['train --model 3f2a9c41 --data docs/ --mode collaboration --job our-docs', 'together with everyone in that job'],
     ['train --local --model models/tiny --data notes.txt', 'without a network']
   ],
-  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, device, dtype, baseQuantize, threads, spin, memory, listen, bootstrap, mdns, localDiscovery, rankPattern, alphaPattern, ...given }, { signal, progress, report, log }) => {
+  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, device, dtype, baseQuantize, threads, spin, memory, listen, bootstrap, mdns, localDiscovery, rankPattern, alphaPattern, beside, review, ...given }, { signal, progress, report, log }) => {
     const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
     const patterns = {
       ...(rankPattern && { rankPattern: patternsOf('--rank-pattern', rankPattern) }),
+      ...(beside && { beside: Object.fromEntries(namedPaths('--beside', beside).map(([name, paths]) => [name, paths.join()])) }),
+      ...(review && { review: Object.fromEntries(namedPaths('--review', review)) }),
       ...(alphaPattern && { alphaPattern: patternsOf('--alpha-pattern', alphaPattern) })
     }
     const options = parseTrainOptions({ ...defined, ...patterns, model, dtype, baseQuantize })

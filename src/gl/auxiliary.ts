@@ -5,6 +5,7 @@ import { matrixInput } from '../engine/matrix-input.js'
 import { InvalidAdapterError, InvalidOptionError, InvalidTensorError } from '../errors.js'
 import type { AuxiliaryKind, AuxiliarySpec, AuxiliaryTensors, Site } from '../types.js'
 import type { AuxiliaryDefinition } from './auxiliary-definition.js'
+import type { FittedAuxiliary } from './fitted-auxiliary.js'
 import { linear } from './linear.js'
 import { lowRank } from './low-rank.js'
 import { mlp } from './mlp.js'
@@ -18,7 +19,7 @@ export type AuxiliaryStart = { readonly seed: number } | { readonly tensors: Aux
  * g_w, the small model beside one site of the base model: ĥ = f(x) + α·g_w(x) (arXiv 2404.13844, section 3). It gives
  * 0 at the start. Its parameters are variables, which belong to it until `dispose`.
  */
-export class Auxiliary {
+export class Auxiliary implements FittedAuxiliary {
   readonly site: Site
   /** α of the equations, see `scaleAt`. */
   readonly scale: number
@@ -91,6 +92,10 @@ export class Auxiliary {
     const entries = [...this.parameters].map(async ([name, variable]) =>
       [name, { shape: variable.shape, values: (await variable.data<'float32'>()).slice() }] as const)
     return new Map(await Promise.all(entries))
+  }
+
+  async contributed (): Promise<AuxiliaryTensors> {
+    return await this.toTensors()
   }
 
   dispose (): void {

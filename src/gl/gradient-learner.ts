@@ -3,14 +3,14 @@ import { InvalidAdapterError, InvalidTensorError, NonFiniteError, UnknownSiteErr
 import { allFinite } from '../tensor/finite.js'
 import { inputShape, outputShape } from '../places.js'
 import type { AdapterTensors, FloatTensor, NamedTensors, Site, SiteData, SitePair, TensorData, TensorValues } from '../types.js'
-import type { Auxiliary } from './auxiliary.js'
+import type { FittedAuxiliary } from './fitted-auxiliary.js'
 import { type Clip, clipGradients, normsOf } from './clip.js'
 import type { Optimizer } from './optimizer.js'
 import type { Schedule } from './schedule.js'
 
 export interface GradientLearnerInit {
   /** One auxiliary a site. They belong to the learner. */
-  readonly auxiliaries: readonly Auxiliary[]
+  readonly auxiliaries: readonly FittedAuxiliary[]
   readonly optimizer: Optimizer
   readonly schedule: Schedule
   /** Batches that are gathered before a fit. */
@@ -47,7 +47,7 @@ const SUM = 'sum.'
  * memory does not depend on the interval, and the sum equals gradient accumulation.
  */
 export class GradientLearner {
-  readonly #auxiliaries: ReadonlyMap<string, Auxiliary>
+  readonly #auxiliaries: ReadonlyMap<string, FittedAuxiliary>
   readonly #optimizer: Optimizer
   readonly #schedule: Schedule
   readonly #interval: number
@@ -152,6 +152,12 @@ export class GradientLearner {
     return new Map(await Promise.all(entries))
   }
 
+  /** What runs beside the base model: the auxiliaries, with whatever stands still beside them. */
+  async contributed (): Promise<AdapterTensors> {
+    const entries = [...this.#auxiliaries].map(async ([site, auxiliary]) => [site, await auxiliary.contributed()] as const)
+    return new Map(await Promise.all(entries))
+  }
+
   /** Goes on from other values of the auxiliaries. @throws {InvalidAdapterError} if they do not fit; nothing is changed then */
   assign (adapter: AdapterTensors): void {
     const others = [...adapter.keys()].filter(site => !this.#auxiliaries.has(site))
@@ -206,7 +212,7 @@ function integer (value: number): TensorData {
   return { shape: [1], values: Int32Array.of(value) }
 }
 
-function gradientsOf (auxiliary: Auxiliary, data: SiteData): Map<string, tf.Tensor> {
+function gradientsOf (auxiliary: FittedAuxiliary, data: SiteData): Map<string, tf.Tensor> {
   const { site } = auxiliary
   const { name } = site
   if ('factors' in data) {

@@ -24,6 +24,12 @@ export interface BlockAuxiliaries {
 /** Ranks are filled up to a multiple of this, so that few differ. */
 const RANK_STEP = 8
 
+/** The input that is an auxiliary's α. */
+const SCALE = 'scale'
+
+/** α of 1. */
+const UNSCALED = { rank: 1, alpha: 1 }
+
 /**
  * Low-rank auxiliaries of many owners cost two products: their factors are stacked to rank R = Σ r_k, and of x·Aᵀ
  * `[places, R]` each block keeps the columns of its owner, times α_k. Others take their own rows of x.
@@ -44,19 +50,22 @@ export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[
     inputs.set('scales', scales(lowRank, columns, rows))
     for (const site of stacked) stackSite(inputs, columns, site)
   }
-  for (const [k, { adapter }] of others.entries()) {
+  for (const [k, { spec, adapter }] of others.entries()) {
     for (const site of sites) {
-      for (const [name, tensor] of adapter.get(site) ?? []) inputs.set(`${k}|${site}|${name}`, tensor)
+      const own = adapter.get(site)
+      if (own === undefined) continue
+      for (const [name, tensor] of own) inputs.set(`${k}|${site}|${name}`, tensor)
+      inputs.set(`${k}|${site}|${SCALE}`, { shape: [1, 1], values: Float32Array.of(scaleAt(spec, site)) })
     }
   }
   return {
-    key: JSON.stringify([stacked, others.map(({ begin, rows, spec, adapter }) => [begin, rows, spec.kind, [...adapter.keys()].map(site => [site, scaleAt(spec, site)])])]),
+    key: JSON.stringify([stacked, others.map(({ begin, rows, spec, adapter }) => [begin, rows, spec.kind, [...adapter.keys()]])]),
     inputs,
     apply: (site, x, tensor) => {
       const { name } = site
       const input = matrixInput(site, x) // [places, in]
       const parts = others.flatMap((block, k) => block.adapter.has(name)
-        ? [ofOneBlock(block, site, input, rows, [...parameterShapes(block.spec, site).keys()].map(parameter => tensor(`${k}|${name}|${parameter}`)))]
+        ? [ofOneBlock(block, site, input, rows, parameter => tensor(`${k}|${name}|${parameter}`))]
         : [])
       if (stacked.includes(name)) {
         const inner = tf.reshape(matrixProduct(site, input, tensor(`${name}|A`)), [rows, -1, rank]) // [rows, places, R]
@@ -154,9 +163,10 @@ function factorsOf (adapter: AdapterTensors, site: string): { a: FloatTensor | u
   return { a: own?.get('lora_A.weight'), b: own?.get('lora_B.weight') }
 }
 
-/** Of its own rows of x; 0 elsewhere. */
-function ofOneBlock ({ begin, rows, spec }: Placed, site: Site, x: tf.Tensor2D, allRows: number, parameters: readonly tf.Tensor2D[]): tf.Tensor2D {
+/** Of its own rows of x; 0 elsewhere. Its α is one of the inputs: it moves with its owner's share. */
+function ofOneBlock ({ begin, rows, spec }: Placed, site: Site, x: tf.Tensor2D, allRows: number, tensor: (parameter: string) => tf.Tensor2D): tf.Tensor2D {
   const places = x.shape[0] / allRows // in a row
   const own = tf.slice(x, [begin * places, 0], [rows * places, x.shape[1]])
-  return tf.pad(applyAuxiliary(spec, site, own, parameters), [[begin * places, (allRows - begin - rows) * places], [0, 0]])
+  const unscaled = applyAuxiliary({ kind: spec.kind, ...UNSCALED }, site, own, [...parameterShapes(spec, site).keys()].map(tensor)) // [places, out]
+  return tf.pad(tf.mul(unscaled, tensor(SCALE)), [[begin * places, (allRows - begin - rows) * places], [0, 0]])
 }

@@ -86,7 +86,7 @@ function shared (members: readonly Weighted[], member: Weighted): StackedAdapter
     const having = members.filter(other => other.adapter.has(site))
     return [site, partsAt(members, site)[having.indexOf(member)].share] as const
   }))
+  if ([...shares.values()].every(share => share === 1)) return { spec, tensors: adapter }
   const tensors = new Map([...adapter].filter(([site]) => shares.get(site) !== 0))
-  const alone = [...shares.values()].every(share => share === 1)
-  return { spec: alone ? spec : rescaled(spec, tensors.keys(), site => shares.get(site) ?? 1), tensors }
+  return { spec: rescaled(spec, tensors.keys(), site => shares.get(site) ?? 1), tensors }
 }

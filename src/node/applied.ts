@@ -24,33 +24,41 @@ export function appliedTo (peer: string, job: Job, members: JobMembers, purpose:
   const { held } = members
   const own = held.find(member => member.peer === peer)
   const merges = job.merge === 'during' || (job.merge === 'after' && purpose === 'evaluate')
-  if (job.mode === 'alone') return own === undefined ? BASE_ALONE : placed(own.id, [{ ...own, tokens: 1 }], merges, own)
+  if (job.mode === 'alone') return own === undefined ? BASE_ALONE : { ...placed(own.id, [{ ...own, tokens: 1 }], merges), own: contributedBy(own) }
   if (held.length === 0) return BASE_ALONE
+  const state = stateOf(job, members, merges)
+  return job.mode === 'joint' || own === undefined ? state : { ...state, own: contributedBy(own) }
+}
+
+/** The latest states of jobs: all of a job's rows meet one and the same, so that it is stacked once for all of them. */
+const states = new WeakMap<JobMembers, { readonly merges: boolean, readonly state: Applied }>()
+
+/** What everyone's rows meet; in a joint job with what everyone fits. */
+function stateOf ({ mode }: Job, members: JobMembers, merges: boolean): Applied {
   const version = members.stateId()
-  if (job.mode === 'collaboration') return placed(version, held, merges, own)
-  const mean = meanAt(version, members)
-  return placed(version, [mean], merges, mean)
+  const known = states.get(members)
+  if (known?.state.version === version && known.merges === merges) return known.state
+  const { held } = members
+  const state = mode === 'joint' ? jointly(version, held, merges) : placed(version, held, merges)
+  states.set(members, { merges, state })
+  return state
+}
+
+function jointly (version: string, held: JobMembers['held'], merges: boolean): Applied {
+  const mean = { spec: held[0].spec, adapter: meanOfParameters(held) }
+  return { ...placed(version, [{ tokens: 1, ...mean }], merges), own: mean }
 }
 
 /** The members' auxiliaries where they belong: merged where they are to be and can be, else beside. */
-function placed (version: string, members: readonly Weighted[], merges: boolean, own: Contributed | undefined): Applied {
+function placed (version: string, members: readonly Weighted[], merges: boolean): Applied {
   const merged = merges && members.some(({ spec }) => isMergeable(spec))
   return {
     version,
     beside: besideOneAnother(members, spec => !merged || !isMergeable(spec)),
-    ...(merged && { merged: members.map(({ tokens, spec, adapter }) => ({ tokens, spec, adapter })) }), // no more crosses to the model's thread
-    ...(own && { own: { spec: own.spec, adapter: own.adapter } })
+    ...(merged && { merged: members.map(({ tokens, spec, adapter }) => ({ tokens, spec, adapter })) }) // no more crosses to the model's thread
   }
 }
 
-/** The latest means of jobs: all of a job's rows meet one and the same. */
-const means = new WeakMap<JobMembers, { readonly version: string, readonly mean: Weighted }>()
-
-function meanAt (version: string, members: JobMembers): Weighted {
-  const known = means.get(members)
-  if (known?.version === version) return known.mean
-  const { held } = members
-  const mean = { tokens: 1, spec: held[0].spec, adapter: meanOfParameters(held) }
-  means.set(members, { version, mean })
-  return mean
+function contributedBy ({ spec, adapter }: Contributed): Contributed {
+  return { spec, adapter }
 }

@@ -109,11 +109,12 @@ export class Host {
     return await this.#run(peer, request, joined, delivery, signal)
   }
 
-  async #run (peer: PeerId, { batch, adapted, purpose, job, wire, sites }: StepRequest, joined: JoinedJob, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
+  async #run (peer: PeerId, { batch, adapted, purpose, job, wire, sites, together }: StepRequest, joined: JoinedJob, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
     const { members } = joined
-    const { loss, tokens, version, data, parts, timings } = await this.#queue.pass({
+    const { loss, tokens, version, data, parts, timings, shared } = await this.#queue.pass({
       job,
       batch,
+      ...(together && { together: { id: `${peer.toString()}/${together.id}`, size: together.size } }),
       wire: purpose === 'train' ? wire : 'f32',
       encoded: delivery === 'parts',
       sites: purpose === 'train' ? sites : [],
@@ -126,7 +127,7 @@ export class Host {
     }, signal)
     if (purpose === 'train') this.#measure(tokensOf(batch, this.model.info.sites), timings.pass)
     const shown = version === null || joined.job.mode === 'alone' ? [] : members.held.map(({ record }) => record)
-    return { reply: { loss, tokens, version, members: shown, timings }, data, parts }
+    return { reply: { loss, tokens, version, members: shown, timings, shared }, data, parts }
   }
 
   /** The trainer's latest auxiliary counts before the pass begins. */

@@ -1,4 +1,5 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
+import { pEvent } from 'p-event'
 import { HostBusyError } from '../../errors.js'
 import { tokensOf } from '../../places.js'
 import { unlessAborted } from '../../protocols/deadline.js'
@@ -18,6 +19,8 @@ export interface PassRequest {
   readonly wire: WireForm
   /** Whether they are wanted encoded, or else as tensors. */
   readonly encoded: boolean
+  /** Requests of the same id are one pass, whatever else waits: so many in all. */
+  readonly together?: { readonly id: string, readonly size: number }
   /** Called when the pass begins, so that what is applied is as new as can be. */
   readonly applied: () => Applied
 }
@@ -26,6 +29,8 @@ export interface Pass extends LentResult {
   readonly version: string | null
   /** In milliseconds. */
   readonly timings: { readonly queued: number, readonly pass: number }
+  /** Requests that were this pass. */
+  readonly shared: number
 }
 
 /** Requests that may wait, and what their batches may take in all, in bytes. Whoever comes then is told to try again, or elsewhere. */
@@ -37,6 +42,9 @@ const JOINED_BYTES = 32 * 1024 * 1024
 
 /** Tokens that are joined to one pass at most, padding included: beyond, more rows at once are no faster, and take memory. */
 const JOINED_TOKENS = 2048
+
+/** How long requests that are to be one pass wait for those that are missing, in milliseconds: they were sent at once. */
+const TOGETHER_PATIENCE = 1000
 
 interface Waiting {
   readonly request: PassRequest
@@ -61,6 +69,7 @@ export class PassQueue {
   /** Tokens that each job has had, of those that wait or have lately. */
   readonly #served = new Map<string, number>()
   #running = false
+  readonly #arrivals = new EventTarget()
 
   constructor (model: LentModel) {
     this.#model = model
@@ -79,6 +88,7 @@ export class PassQueue {
     const result = new Promise<Pass>((resolve, reject) => {
       this.#waiting.push({ request, came: performance.now(), signal, resolve, reject })
     })
+    this.#arrivals.dispatchEvent(new Event('arrival'))
     this.#enter(request.job)
     if (!this.#running) this.#run().catch(() => undefined) // each request is told of its own failure
     return await unlessAborted(result, signal)
@@ -91,8 +101,9 @@ export class PassQueue {
         await turn() // what has arrived meanwhile is heard first
         this.#forgetAborted()
         const group = this.#next()
-        if (group.length === 0) return
-        await this.#runGroup(group)
+        if (group.length > 0) await this.#runGroup(group)
+        else if (this.#waiting.length > 0) await this.#arrival()
+        else return
       }
     } finally {
       this.#running = false
@@ -103,9 +114,31 @@ export class PassQueue {
     this.#waiting = this.#waiting.filter(({ signal }) => !signal.aborted)
   }
 
-  /** The request of the job that has had least, and all that can be joined to it. */
+  /** Another request, or the end of somebody's patience. */
+  async #arrival (): Promise<void> {
+    const earliest = Math.min(...this.#waiting.map(({ came }) => came))
+    const over = new AbortController()
+    const either = { signal: over.signal }
+    try {
+      await Promise.race([pEvent(this.#arrivals, 'arrival', either), delay(Math.max(1, earliest + TOGETHER_PATIENCE - performance.now()), undefined, either)])
+    } finally {
+      over.abort()
+    }
+  }
+
+  /** Those that wait for no other. */
+  #complete (): Waiting[] {
+    const now = performance.now()
+    const ofGroup = (id: string): number => this.#waiting.filter(({ request }) => request.together?.id === id).length
+    return this.#waiting.filter(({ request: { together }, came }) =>
+      together === undefined || ofGroup(together.id) >= together.size || now - came >= TOGETHER_PATIENCE)
+  }
+
+  /** The request of the job that has had least, those that are to be one pass with it, and all that can be joined to it. */
   #next (): Ready[] {
-    const inOrder = [...this.#waiting].sort((a, b) => this.#servedTo(a) - this.#servedTo(b))
+    const byNeed = this.#complete().sort((a, b) => this.#servedTo(a) - this.#servedTo(b))
+    const [first] = byNeed as ReadonlyArray<Waiting | undefined>
+    const inOrder = [...byNeed.filter(other => isMate(first, other)), ...byNeed.filter(other => !isMate(first, other))]
     const group: Ready[] = []
     const taken = new Set<PassRequest>()
     for (const waiting of inOrder) {
@@ -130,7 +163,7 @@ export class PassQueue {
       const results = await this.#model.pass(passOf(group))
       const pass = performance.now() - began
       for (const [i, { came, applied: { version }, resolve }] of group.entries()) {
-        resolve({ ...results[i], version, timings: { queued: began - came, pass } })
+        resolve({ ...results[i], version, timings: { queued: began - came, pass }, shared: group.length })
       }
     } catch (error) {
       if (group.length === 1) {
@@ -167,7 +200,13 @@ function fits (group: readonly Waiting[], other: Waiting, all: readonly Site[]):
   const longest = Math.max(...[...group, other].map(({ request }) => widthOf(request, all)))
   const rows = [...group, other].reduce((sum, { request }) => sum + request.batch.rows, 0)
   const bytes = bytesOf([...group, other].map(({ request }) => request))
-  return group[0].request.sites.join() === other.request.sites.join() && rows * longest <= JOINED_TOKENS && bytes <= JOINED_BYTES
+  const short = rows * longest <= JOINED_TOKENS || isMate(group[0], other)
+  return group[0].request.sites.join() === other.request.sites.join() && short && bytes <= JOINED_BYTES
+}
+
+/** Whether a request is the first itself, or is to be one pass with it. */
+function isMate (first: Waiting | undefined, other: Waiting): boolean {
+  return first !== undefined && (first === other || (first.request.together !== undefined && first.request.together.id === other.request.together?.id))
 }
 
 /** What batches take. */

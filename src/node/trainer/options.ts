@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { InvalidOptionError } from '../../errors.js'
 import { CLIPS } from '../../gl/clip.js'
+import { COMPOSITIONS } from '../../gl/composed-auxiliary.js'
 import { OPTIMIZERS } from '../../gl/optimizer.js'
 import { SCHEDULES } from '../../gl/schedule.js'
 import { MODEL_DTYPES } from '../../model/weights.js'
@@ -12,6 +13,8 @@ const count = z.number().int().positive()
 
 /** Between the kinds of a mixture. */
 export const MIXED = '~'
+
+const taskName = z.string().regex(/^[\w.-]{1,64}$/, 'a task\'s name is letters, digits, dots, _ and -')
 
 const auxSchema = z.string()
   .refine(text => text.split(MIXED).every(kind => (AUXILIARY_KINDS as readonly string[]).includes(kind)), `use one of ${AUXILIARY_KINDS.join(', ')}, or several with ${MIXED} between them`)
@@ -85,6 +88,12 @@ export const trainOptionsSchema = z.strictObject({
   heldOutRows: count.default(32),
   /** A PEFT adapter folder to start from. */
   adapter: z.string().optional(),
+  /** Adapter folders of earlier tasks by their names: they stand still beside the one that is trained. */
+  beside: z.record(taskName, z.string().min(1)).optional(),
+  /** How they stand there. */
+  compose: z.enum(COMPOSITIONS).default('sum'),
+  /** Data of earlier tasks by their names: what has become of them is reported. */
+  review: z.record(taskName, z.array(z.string().min(1)).min(1)).optional(),
   /** The folder to write the adapter to, in PEFT's format; by default below the node's folder. */
   out: z.string().optional()
 })
@@ -107,5 +116,15 @@ export function parseTrainOptions (options: z.input<typeof trainOptionsSchema>):
   if (clip === 'auxiliary' && maxGradNorm === undefined) {
     throw new InvalidOptionError('--clip auxiliary says whose norm is limited, not to what; add --max-grad-norm, such as --max-grad-norm 1')
   }
+  checkBeside(parsed.data)
   return parsed.data
+}
+
+function checkBeside ({ beside, review, adapter, mode, aux = 'low-rank', ownAux = 'low-rank' }: TrainOptions): void {
+  const unknown = Object.keys(review ?? {}).find(task => beside?.[task] === undefined)
+  if (unknown !== undefined) throw new InvalidOptionError(`--review names ${unknown}, of which --beside has no adapter`)
+  if (beside === undefined) return
+  if (adapter !== undefined) throw new InvalidOptionError('--adapter is gone on with, and --beside stands still: use one of them')
+  if (mode !== 'alone') throw new InvalidOptionError(`--beside is for --mode alone; with --mode ${mode} give everyone's adapters to colanet merge`)
+  if (aux !== 'low-rank' || ownAux !== 'low-rank') throw new InvalidOptionError(`earlier adapters stand beside a low-rank one, --aux is ${aux}`)
 }

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
-import { isMergeableKind, patternAt } from '../../auxiliary-spec.js'
+import { isMergeableKind, patternAt, scaleAt } from '../../auxiliary-spec.js'
 import { InvalidAdapterError, InvalidOptionError, UnknownSiteError } from '../../errors.js'
 import { encodeAdapter } from '../../gl/adapter-message.js'
 import { Auxiliary } from '../../gl/auxiliary.js'
+import { ComposedAuxiliary, composedSpec, type FrozenFactors } from '../../gl/composed-auxiliary.js'
+import type { FittedAuxiliary } from '../../gl/fitted-auxiliary.js'
 import { GradientLearner } from '../../gl/gradient-learner.js'
 import { Optimizer, type OptimizerKind } from '../../gl/optimizer.js'
 import { type Adapter, readAdapter } from '../../gl/peft.js'
@@ -12,6 +14,7 @@ import type { ModelInfo } from '../../model/base-model.js'
 import { selectSites } from '../../model/sites.js'
 import type { AdapterTensors, AuxiliaryKind, AuxiliarySpec, Site } from '../../types.js'
 import { MIXED, type TrainOptions } from './options.js'
+import type { EarlierAdapters } from './review.js'
 
 /**
  * Peak learning rates, unless told otherwise: the paper's, the default of `torch.optim.Adafactor`, which is relative to
@@ -21,13 +24,24 @@ export const RATES: Readonly<Record<OptimizerKind, number>> = { adamw: 3e-4, sgd
 
 const RANK = 8
 
+/** Earlier adapters, and one that is fitted beside them. */
+interface Composed {
+  readonly adapters: EarlierAdapters
+  /** Of the one that is fitted. */
+  readonly own: AuxiliarySpec
+  /** At each site, by its name. */
+  readonly factors: ReadonlyMap<string, readonly FrozenFactors[]>
+}
+
 /** What a trainer is going to do, as its options, the model and the adapter that it starts from say. */
 export interface Plan {
   readonly job: Job
   /** In the job's order. */
   readonly sites: readonly Site[]
-  /** Of the auxiliaries that this trainer fits. */
+  /** Of this trainer's auxiliaries as they run beside the base model. */
   readonly auxiliary: AuxiliarySpec
+  /** What stands still beside those that are fitted, where anything does. */
+  readonly composed?: Composed
   /** Where it fits them, in the job's order. */
   readonly fitted: readonly Site[]
   /** The auxiliaries to start from; undefined for the seed's. */
@@ -41,16 +55,48 @@ export interface Plan {
  */
 export async function planOf (options: TrainOptions, model: ModelInfo): Promise<Plan> {
   const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter)
-  const chosen = selectSites(model, options.sites ?? [...adapter?.tensors.keys() ?? model.defaultSites])
+  const adapters = await earlierAdapters(options)
+  const chosen = selectSites(model, options.sites ?? [...adapter?.tensors.keys() ?? sitesOf(adapters) ?? model.defaultSites])
   const sites = [...chosen].sort((a, b) => a.name < b.name ? -1 : 1)
   const fitted = fittedSites(options, model, sites)
-  const { kind, ...auxiliary } = adapter?.spec ?? auxiliaryOf(options, sites)
+  const own = adapter?.spec ?? auxiliaryOf(options, sites)
+  const composed = adapters.size === 0 ? undefined : { adapters, own, factors: factorsAt(adapters, sites) }
+  const { kind, ...auxiliary } = composed === undefined ? own : composedSpec(own, composed.factors)
   const kinds = (options.aux ?? kind).split(MIXED) as AuxiliaryKind[]
   const { mode, interval, seed, merge = mode === 'collaboration' ? 'during' : 'never' } = options
   const job = { name: options.job, model: model.id, sites: sites.map(site => site.name), auxiliary, kinds, mode, merge, interval, seed }
   if (adapter !== undefined) checkAgrees(options, adapter, job)
   checkKinds(job, kind)
-  return { job, sites, fitted, auxiliary: { kind, ...auxiliary }, start: adapter?.tensors }
+  return { job, sites, fitted, auxiliary: { kind, ...auxiliary }, ...(composed && { composed }), start: adapter?.tensors }
+}
+
+async function earlierAdapters ({ beside = {} }: TrainOptions): Promise<EarlierAdapters> {
+  const read = await Promise.all(Object.entries(beside).map(async ([task, folder]) => {
+    const adapter = await readAdapter(folder)
+    if (adapter.spec.kind !== 'low-rank') throw new InvalidAdapterError(`--beside ${task}: ${folder} is ${adapter.spec.kind}; only low-rank adapters stand beside others`)
+    return [task, adapter] as const
+  }))
+  return new Map(read)
+}
+
+function sitesOf (adapters: EarlierAdapters): string[] | undefined {
+  return adapters.size === 0 ? undefined : [...new Set([...adapters.values()].flatMap(({ tensors }) => [...tensors.keys()]))]
+}
+
+/** @throws {InvalidAdapterError} if an adapter has a site that is not among these, or in another shape: it would be another one without */
+function factorsAt (adapters: EarlierAdapters, sites: readonly Site[]): Map<string, FrozenFactors[]> {
+  const factors = new Map(sites.map(({ name }): [string, FrozenFactors[]] => [name, []]))
+  for (const [task, { spec, tensors }] of adapters) {
+    for (const [name, own] of tensors) {
+      const [a, b] = [own.get('lora_A.weight'), own.get('lora_B.weight')]
+      const site = sites.find(candidate => candidate.name === name)
+      if (site === undefined || a?.shape[1] !== site.inFeatures || b?.shape[0] !== site.outFeatures || a.shape[0] !== b.shape[1]) {
+        throw new InvalidAdapterError(`the adapter of ${task} has ${name}, which is no site of the job, or of another size; --sites must select all sites of --beside`)
+      }
+      factors.get(name)?.push({ scale: scaleAt(spec, name), a, b })
+    }
+  }
+  return factors
 }
 
 function auxiliaryOf ({ aux = 'low-rank', ownAux, rank = RANK, alpha = rank, rankPattern = {}, alphaPattern = {}, rslora }: TrainOptions, sites: readonly Site[]): AuxiliarySpec {
@@ -120,11 +166,11 @@ function checkAgrees (options: TrainOptions, { spec, tensors }: Adapter, { sites
 }
 
 /** The learner that follows the options, at its start. */
-export function createLearner (options: TrainOptions, { auxiliary, fitted, start }: Plan): GradientLearner {
-  const { optimizer, lr, weightDecay, schedule, warmup, steps, interval, maxGradNorm, clip, seed } = options
+export function createLearner (options: TrainOptions, plan: Plan): GradientLearner {
+  const { optimizer, lr, weightDecay, schedule, warmup, steps, interval, maxGradNorm, clip } = options
   const fits = Math.ceil(steps / interval)
   return new GradientLearner({
-    auxiliaries: fitted.map(site => new Auxiliary(auxiliary, site, start === undefined ? { seed } : { tensors: start.get(site.name) ?? new Map() })),
+    auxiliaries: plan.fitted.map(site => auxiliaryAt(site, plan, options)),
     optimizer: new Optimizer(optimizer, weightDecay),
     schedule: createSchedule({ kind: schedule, rate: lr ?? RATES[optimizer], fits, ...(warmup === undefined ? {} : { warmup }) }),
     interval,
@@ -133,11 +179,19 @@ export function createLearner (options: TrainOptions, { auxiliary, fitted, start
   })
 }
 
+function auxiliaryAt (site: Site, { auxiliary, composed, start }: Plan, { seed, compose }: TrainOptions): FittedAuxiliary {
+  const from = start === undefined ? { seed } : { tensors: start.get(site.name) ?? new Map() }
+  return composed === undefined
+    ? new Auxiliary(auxiliary, site, from)
+    : new ComposedAuxiliary(composed.own, site, from, composed.factors.get(site.name) ?? [], compose)
+}
+
 /** Names all that decides the numbers of a run: sha-256 in hex. */
-export function runId (options: TrainOptions, { job, auxiliary: { kind }, fitted, start }: Plan, fingerprint: string): string {
+export function runId (options: TrainOptions, { job, auxiliary: { kind }, composed, fitted, start }: Plan, fingerprint: string): string {
   const { optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, clip, batchSize, groupByLength, steps, wire } = options
   const decisive = { job: jobId(job), kind, fitted: fitted.map(({ name }) => name), fingerprint, optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, clip, batchSize, groupByLength, steps, wire }
   const hash = createHash('sha256').update(JSON.stringify(decisive))
   if (start !== undefined) hash.update(encodeAdapter(start))
+  for (const { spec, tensors } of composed?.adapters.values() ?? []) hash.update(JSON.stringify([options.compose, spec])).update(encodeAdapter(tensors))
   return hash.digest('hex')
 }

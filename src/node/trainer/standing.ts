@@ -12,13 +12,15 @@ import { type Member, memberOf } from '../job-members.js'
 export interface Standing {
   /** Called with each step's reply, before its adaptation data are used. */
   meet (reply: StepReply, signal: AbortSignal): Promise<void>
-  /** What this trainer contributes after a fit, or at its start. */
+  /** What this trainer has learned: what it goes on from when it is started again. */
   own (): Promise<AdapterTensors>
+  /** What it contributes after a fit, or at its start. */
+  contributed (): Promise<AdapterTensors>
 }
 
 export async function standingIn (joined: JoinedJob, learner: GradientLearner): Promise<Standing> {
   if (joined.job.mode !== 'joint') {
-    return { meet: async ({ members }) => await hear(joined, members), own: async () => await learner.adapter() }
+    return { meet: async ({ members }) => await hear(joined, members), own: async () => await learner.adapter(), contributed: async () => await learner.contributed() }
   }
   return new JointStanding(joined, learner, await learner.adapter())
 }
@@ -60,6 +62,10 @@ class JointStanding implements Standing {
     this.#own = mapTensors(this.#own, (site, name, own) => moved(own, tensor(this.#met, site, name), tensor(after, site, name)))
     this.#met = after
     return this.#own
+  }
+
+  async contributed (): Promise<AdapterTensors> {
+    return await this.own()
   }
 }
 

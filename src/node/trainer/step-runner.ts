@@ -2,7 +2,7 @@ import type { StepReply, StepRequest } from '../../protocols/step/index.js'
 import type { SiteData } from '../../types.js'
 
 /** What a trainer asks for: the job, wire form and contribution are its runner's to add. */
-export type Step = Pick<StepRequest, 'step' | 'purpose' | 'adapted' | 'batch' | 'contribution'>
+export type Step = Pick<StepRequest, 'step' | 'purpose' | 'adapted' | 'batch' | 'contribution' | 'together'>
 
 /** What a host gives for a step. */
 export interface StepResult {

@@ -22,6 +22,7 @@ import type { TrainOptions } from './options.js'
 import { outcomeOf, writeOutcome } from './outcome.js'
 import { OwnHost } from './own-host.js'
 import { createLearner, planOf, runId } from './plan.js'
+import { type Forgetting, Review } from './review.js'
 import { settle } from './settle.js'
 import { standingIn } from './standing.js'
 import type { StepRunner } from './step-runner.js'
@@ -51,6 +52,8 @@ export interface TrainReport {
   readonly tokensPerSecond: number
   /** Losses on what is never trained on; null where nothing is held out. */
   readonly heldOut: { readonly base: number | null, readonly adapted: number | null }
+  /** What has become of earlier tasks that are reviewed. */
+  readonly forgetting: readonly Forgetting[]
   /** The form in which adaptation data came. */
   readonly wire: WireForm
   readonly bytes: TrafficReport
@@ -156,15 +159,17 @@ async function trainAt (place: Place, options: TrainOptions, context: TrainConte
     await runner.open(signal)
     if (place.lasting) reporter.log(`the host sends ${describeWire(wire)}`)
     await takeBaseLoss(training, runner, data.heldOut, context)
+    const review = await Review.begin({ options, earlier: plan.composed?.adapters ?? new Map(), source: place.source, jobs, runner: place.runner, reporter }, signal)
     await training.contribute(step === options.steps)
     await training.run(signal)
     if (plan.job.mode !== 'alone') await settle(joined, { expected: options.members, patience: options.patience * 1000, reporter }, signal)
     const adapted = await takeAdaptedLoss(training, runner, joined, data.heldOut, options.patience * 1000, context)
+    const forgetting = await review.end(runner, training.contribution, signal)
     const outcome = outcomeOf(joined)
     const out = options.out ?? join(folder, 'adapters', options.job)
     await writeOutcome(out, outcome, info)
     if (!place.lasting) await checkpoint.remove()
-    return reportOf(place, context, joined, training, { wire, adapted, deltaHash: outcome.deltaHash, adapter: out })
+    return reportOf(place, context, joined, training, { wire, adapted, forgetting, deltaHash: outcome.deltaHash, adapter: out })
   } finally {
     learner.dispose()
   }
@@ -198,7 +203,7 @@ async function takeAdaptedLoss (
 
 function reportOf (
   { source: { info }, peer, bytes }: Place, { engine }: TrainContext, { id, job, members }: JoinedJob, { progress }: Training,
-  rest: Pick<TrainReport, 'wire' | 'deltaHash' | 'adapter'> & { readonly adapted: number | null }
+  rest: Pick<TrainReport, 'wire' | 'forgetting' | 'deltaHash' | 'adapter'> & { readonly adapted: number | null }
 ): TrainReport {
   const { adapted, ...others } = rest
   return {

@@ -66,7 +66,7 @@ export class Training {
   /** Publishes the auxiliaries as they are. */
   async contribute (final: boolean): Promise<void> {
     const { joined, standing } = this.#init
-    this.#contribution = await joined.contribute(await standing.own(), { tokens: this.#progress.tokens, final })
+    this.#contribution = await joined.contribute(await standing.contributed(), { tokens: this.#progress.tokens, final })
   }
 
   /** One batch at a host, until x and ∇ĥ of every site are gathered; again from the start where a host fails. */

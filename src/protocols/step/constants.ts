@@ -23,3 +23,6 @@ export const MAX_INBOUND_STREAMS = 8
 
 /** The longest text of a refusal, in characters. */
 export const MAX_REFUSAL = 2000
+
+/** Steps that one trainer may want to be one pass: a host holds all but the last until that one comes. */
+export const MAX_TOGETHER = 32

@@ -6,15 +6,17 @@ import { decodeSafetensors, encodeSafetensors } from '../../tensor/safetensors.j
 import { AUXILIARY_KINDS, type Batch, MERGES, MODES, WIRE_FORMS } from '../../types.js'
 import { recordSchema } from '../contribution/index.js'
 import { bytesSchema, countSchema, hashSchema, siteNameSchema, siteSchema, sizeSchema } from '../message.js'
-import { MAX_REFUSAL } from './constants.js'
+import { MAX_REFUSAL, MAX_TOGETHER } from './constants.js'
 
 const rankSchema = sizeSchema.max(65_536)
+
+const siteNamesSchema = z.array(siteNameSchema).max(4096)
+  .refine(names => names.every((name, i) => i === 0 || names[i - 1] < name), 'not sorted, or not unique')
 
 const jobSchema: z.ZodType<Job> = z.strictObject({
   name: z.string().min(1).max(200),
   model: hashSchema,
-  sites: z.array(siteNameSchema).min(1).max(4096)
-    .refine(names => names.every((name, i) => i === 0 || names[i - 1] < name), 'not sorted, or not unique'),
+  sites: siteNamesSchema.min(1),
   auxiliary: z.strictObject({
     rank: rankSchema,
     alpha: z.number().positive(),
@@ -41,9 +43,11 @@ const stepSchema = z.strictObject({
   adapted: z.boolean(),
   wire: z.enum(WIRE_FORMS),
   /** The job's sites whose adaptation data are wanted, in its order: those that the trainer fits. */
-  sites: z.array(siteNameSchema).max(4096),
+  sites: siteNamesSchema,
   /** The trainer's latest auxiliary, for which the batch is made; null before its first. */
   contribution: recordSchema.nullable(),
+  /** Which of the trainer's steps, of other jobs, are to be one pass with it: those of the same id, so many in all. Not there where it goes by itself. */
+  together: z.strictObject({ id: z.string().min(1).max(100), size: sizeSchema.max(MAX_TOGETHER) }).exactOptional(),
   /** Its tensors, as safetensors. */
   batch: bytesSchema
 })
@@ -78,7 +82,9 @@ const replySchema = z.strictObject({
   /** The records that the state holds. */
   members: z.array(recordSchema).max(1024),
   /** In milliseconds. */
-  timings: z.strictObject({ queued: z.number().nonnegative(), pass: z.number().nonnegative() })
+  timings: z.strictObject({ queued: z.number().nonnegative(), pass: z.number().nonnegative() }),
+  /** Steps that were one pass with it, itself included. */
+  shared: sizeSchema
 })
 
 export type StepReply = z.infer<typeof replySchema>

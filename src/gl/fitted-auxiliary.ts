@@ -1,0 +1,27 @@
+import * as tf from '@tensorflow/tfjs'
+import type { AuxiliaryTensors, FloatTensor, Site } from '../types.js'
+
+/** An auxiliary as it is fitted: its parameters belong to it until `dispose`. */
+export interface FittedAuxiliary {
+  readonly site: Site
+  /** Trainable tensors by name. */
+  readonly parameters: ReadonlyMap<string, tf.Variable>
+  /** J_wᵀ·α·∇ĥ for every parameter; the tensors belong to the caller. */
+  gradients (x: tf.Tensor2D, gradient: tf.Tensor2D): Map<string, tf.Tensor>
+  /** The same from what the pairs do to factors. */
+  scaled (gradients: AuxiliaryTensors): Map<string, tf.Tensor>
+  /** Whether `assign` will take them. @throws {InvalidAdapterError} */
+  check (tensors: AuxiliaryTensors): void
+  /** Goes on from other values. @throws {InvalidAdapterError} */
+  assign (tensors: AuxiliaryTensors): void
+  /** Its parameters at rest. */
+  toTensors (): Promise<AuxiliaryTensors>
+  /** What runs beside the base model. */
+  contributed (): Promise<AuxiliaryTensors>
+  dispose (): void
+}
+
+/** A parameter at its start. */
+export function asVariable ({ shape, values }: FloatTensor): tf.Variable {
+  return tf.tidy(() => tf.variable(tf.tensor(values.slice(), [...shape])))
+}
