@@ -5,7 +5,8 @@ import { lend } from '../node/host/lend.js'
 import type { LentModel } from '../node/host/lent-model.js'
 import { ModelThread } from '../node/host/model-thread.js'
 import { ColaNode } from '../node/node.js'
-import { trainInMesh, type TrainReport } from '../node/trainer/train.js'
+import type { TrainOptions } from '../node/trainer/options.js'
+import { type TrainContext, trainInMesh, type TrainReport, trainTasksInMesh } from '../node/trainer/train.js'
 import { type Context, defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { describePeer } from './network.js'
@@ -32,7 +33,7 @@ export const node = defineCommand({
     try {
       describePeer(started, log)
       const lent = model === undefined || hosting === undefined ? undefined : await startHost(started, model, hosting, log)
-      const trained = await trainAll(train, async options => await trainInMesh(started, options, {
+      const reports = await trainAll(train, async options => await trained(started, options, {
         folder, engine: backend.name, reporter: terminalReporter(context), signal
       }, lent?.host), lent === undefined, context)
       if (lent !== undefined) await untilAborted(signal)
@@ -41,9 +42,9 @@ export const node = defineCommand({
         peer: started.mesh.peerId.toString(),
         engine: engine.name,
         host: lent === undefined ? null : { model: lent.host.model.info.id, steps: lent.host.steps, tokensPerSecond: lent.host.tokensPerSecond },
-        train: trained,
+        train: reports,
         bytes: started.traffic.report()
-      }, trained.map(({ name, heldOut: { base, adapted }, adapter }) => `job ${name}: held-out loss ${String(base)} → ${String(adapted)}, ${adapter}`).join('\n'))
+      }, reports.map(({ name, heldOut: { base, adapted }, adapter }) => `job ${name}: held-out loss ${String(base)} → ${String(adapted)}, ${adapter}`).join('\n'))
     } finally {
       await started.stop()
       await model?.dispose()
@@ -67,15 +68,20 @@ async function startHost (
   }
 }
 
+/** A job, or each of its tasks. */
+async function trained (node: ColaNode, options: TrainOptions, context: TrainContext, own: Host | undefined): Promise<TrainReport[]> {
+  return options.tasks === undefined ? [await trainInMesh(node, options, context, own)] : Object.values((await trainTasksInMesh(node, options, context, own)).tasks)
+}
+
 /** One job after the other. A job that fails ends a node that only trains; a host stays up. */
 async function trainAll (
-  jobs: NodeConfig['train'], run: (options: NodeConfig['train'][number]) => Promise<TrainReport>, only: boolean, { signal, log }: Pick<Context, 'signal' | 'log'>
+  jobs: NodeConfig['train'], run: (options: NodeConfig['train'][number]) => Promise<TrainReport[]>, only: boolean, { signal, log }: Pick<Context, 'signal' | 'log'>
 ): Promise<TrainReport[]> {
   const reports: TrainReport[] = []
   for (const options of jobs) {
     if (signal.aborted) break
     try {
-      reports.push(await run(options))
+      reports.push(...await run(options))
     } catch (error) {
       if (only) throw error
       log(`job ${options.job}: ${(error as Error).name}: ${(error as Error).message}`)

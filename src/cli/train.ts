@@ -8,9 +8,9 @@ import { ColaNode } from '../node/node.js'
 import { MIXED, parseTrainOptions } from '../node/trainer/options.js'
 import { RATES } from '../node/trainer/plan.js'
 import { WIRE_OPTIONS } from '../node/trainer/wire-form.js'
-import { type TrainContext, trainInMesh, trainLocally, type TrainReport } from '../node/trainer/train.js'
+import { type TrainContext, type TasksReport, trainInMesh, trainLocally, type TrainReport, trainTasksInMesh, trainTasksLocally } from '../node/trainer/train.js'
 import { AUXILIARY_KINDS, MERGES, MODES } from '../types.js'
-import { defineCommand } from './command.js'
+import { type Context, defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { meshInit, NETWORK_OPTIONS } from './network.js'
 import { EMBEDDED_MODEL } from './package-root.js'
@@ -29,6 +29,7 @@ export const train = defineCommand({
     model: { type: 'string', describe: 'the base model: its folder, or the id or name of one that a host offers (default: the small one that comes with colanet)' },
     data: { type: 'files', describe: 'what the model is for: .txt or .md files; .jsonl, .csv or .parquet files with text, prompt and completion, or (not .csv) messages; with text, text_pair and label; with source and target; folders of them; or folders of .png or .jpg files by class' },
     batch: { type: 'string', describe: 'in place of --data: safetensors with one fixed batch for every step (input_ids, attention_mask, labels; or pixel_values, labels)' },
+    tasks: { type: 'files', describe: 'in place of --data: several tasks, each with data and an adapter of its own, trained in the same passes: name=path' },
     local: { type: 'boolean', describe: 'host and trainer in this one process, without a network' },
     job: { type: 'string', default: 'default', describe: 'name of the job, by which its members find each other' },
     mode: { type: 'choice', choices: MODES, default: 'alone', describe: 'an adapter of your own, everyone\'s own averaged into one, or one that all move' },
@@ -74,10 +75,11 @@ export const train = defineCommand({
     ['train --model 3f2a9c41 --data docs/ --mode collaboration --job our-docs', 'together with everyone in that job'],
     ['train --local --model models/tiny --data notes.txt', 'without a network']
   ],
-  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, device, dtype, baseQuantize, threads, spin, memory, listen, bootstrap, mdns, localDiscovery, rankPattern, alphaPattern, beside, review, ...given }, { signal, progress, report, log }) => {
+  handler: async ({ local, model = EMBEDDED_MODEL, folder = local ? LOCAL_FOLDER : MESH_FOLDER, backend, device, dtype, baseQuantize, threads, spin, memory, listen, bootstrap, mdns, localDiscovery, rankPattern, alphaPattern, beside, review, tasks, ...given }, { signal, progress, report, log }) => {
     const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
     const patterns = {
       ...(rankPattern && { rankPattern: patternsOf('--rank-pattern', rankPattern) }),
+      ...(tasks && { tasks: Object.fromEntries(namedPaths('--tasks', tasks)) }),
       ...(beside && { beside: Object.fromEntries(namedPaths('--beside', beside).map(([name, paths]) => [name, paths.join()])) }),
       ...(review && { review: Object.fromEntries(namedPaths('--review', review)) }),
       ...(alphaPattern && { alphaPattern: patternsOf('--alpha-pattern', alphaPattern) })
@@ -88,15 +90,14 @@ export const train = defineCommand({
     const context: TrainContext = { folder, engine: name, reporter, signal }
     try {
       if (local) {
-        const done = await trainLocally(options, context, engineOptions({ backend, device, dtype, baseQuantize, threads, spin, memory }))
-        await report(done, summary(done))
+        const engine = engineOptions({ backend, device, dtype, baseQuantize, threads, spin, memory })
+        await tell(options.tasks === undefined ? await trainLocally(options, context, engine) : await trainTasksLocally(options, context, engine), report)
         return
       }
       log(`fits on ${description}`)
       const node = await ColaNode.start({ folder, ...meshInit({ listen, bootstrap, mdns, localDiscovery }) })
       try {
-        const done = await trainInMesh(node, options, context)
-        await report(done, summary(done))
+        await tell(options.tasks === undefined ? await trainInMesh(node, options, context) : await trainTasksInMesh(node, options, context), report)
       } finally {
         await node.stop()
       }
@@ -105,6 +106,10 @@ export const train = defineCommand({
     }
   }
 })
+
+async function tell (done: TrainReport | TasksReport, report: Context['report']): Promise<void> {
+  await report(done, ('tasks' in done ? Object.values(done.tasks) : [done]).map(summary).join('\n\n'))
+}
 
 function summary ({ name, mode, task, steps, losses, tokensPerSecond, heldOut, deltaHash, members, adapter }: TrainReport): string {
   const loss = (value: number | null | undefined): string => value?.toFixed(4) ?? 'none'

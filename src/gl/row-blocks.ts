@@ -168,5 +168,5 @@ function ofOneBlock ({ begin, rows, spec }: Placed, site: Site, x: tf.Tensor2D, 
   const places = x.shape[0] / allRows // in a row
   const own = tf.slice(x, [begin * places, 0], [rows * places, x.shape[1]])
   const unscaled = applyAuxiliary({ kind: spec.kind, ...UNSCALED }, site, own, [...parameterShapes(spec, site).keys()].map(tensor)) // [places, out]
-  return tf.pad(tf.mul(unscaled, tensor(SCALE)), [[begin * places, (allRows - begin - rows) * places], [0, 0]])
+  return tf.pad(tf.mul<tf.Tensor2D>(unscaled, tensor(SCALE)), [[begin * places, (allRows - begin - rows) * places], [0, 0]])
 }

@@ -15,6 +15,8 @@ export interface Progress {
   readonly losses: readonly number[]
   /** Time spent training, in milliseconds. */
   readonly milliseconds: number
+  /** Steps that were one pass with those of others. */
+  readonly sharedSteps: number
   /** Held-out loss of the base model alone; null where nothing is held out, or it was not taken yet. */
   readonly baseLoss: number | null
 }
@@ -36,6 +38,7 @@ const progressSchema = z.object({
   tokens: z.number().int().nonnegative(),
   losses: z.array(z.number()),
   milliseconds: z.number().nonnegative(),
+  sharedSteps: z.number().int().nonnegative(),
   baseLoss: z.number().nullable()
 })
 

@@ -21,8 +21,13 @@ export interface MeshHostsInit {
   readonly wanted: Wanted
   /** How long to look for a host before giving up, in milliseconds. */
   readonly patience: number
+  /** The host that others of this trainer's jobs use, which is taken where it is on offer. */
+  readonly choice: HostChoice
   readonly reporter: Reporter
 }
+
+/** A host that several jobs of one trainer have in common. */
+export interface HostChoice { peer: string | undefined }
 
 /** How long a host is passed over after its first failure, and at most, in milliseconds: it doubles with each in a row. */
 const FIRST_PAUSE = 500
@@ -121,9 +126,9 @@ export class MeshHosts implements StepRunner {
     }
   }
 
-  /** One of those that are on offer and not passed over, at random, so that trainers spread over hosts. */
+  /** One of those that are on offer and not passed over, at random, so that trainers spread over hosts, but a trainer's jobs do not. */
   async #next (signal: AbortSignal): Promise<PeerId> {
-    const { joined: { job: { model } } } = this.#init
+    const { choice, joined: { job: { model } } } = this.#init
     const search = new AbortController()
     this.#ask(model, AbortSignal.any([signal, search.signal])).catch(() => {}) // it ends with its signal
     try {
@@ -131,7 +136,11 @@ export class MeshHosts implements StepRunner {
         signal.throwIfAborted()
         const now = Date.now()
         const open = this.#offers().filter(({ peer }) => (this.#failures.get(peer)?.until ?? 0) <= now)
-        if (open.length > 0) return peerIdFromString(open[Math.floor(Math.random() * open.length)].peer)
+        if (open.length > 0) {
+          const { peer } = open.find(({ peer }) => peer === choice.peer) ?? open[Math.floor(Math.random() * open.length)]
+          choice.peer = peer
+          return peerIdFromString(peer)
+        }
         await delay(LOOK_INTERVAL, undefined, { signal })
       }
     } finally {

@@ -7,6 +7,7 @@ import { SCHEDULES } from '../../gl/schedule.js'
 import { MODEL_DTYPES } from '../../model/weights.js'
 import { QUANTIZATIONS } from '../../tensor/quantize.js'
 import { AUXILIARY_KINDS, MERGES, MODES } from '../../types.js'
+import { MAX_TOGETHER } from '../../protocols/step/constants.js'
 import { WIRE_OPTIONS } from './wire-form.js'
 
 const count = z.number().int().positive()
@@ -30,6 +31,8 @@ export const trainOptionsSchema = z.strictObject({
   baseQuantize: z.enum(QUANTIZATIONS).optional(),
   /** Files and folders of what the model takes. */
   data: z.array(z.string()).optional(),
+  /** Data of several tasks by their names, in place of `data`: each is trained an auxiliary of its own, in the same passes. */
+  tasks: z.record(taskName, z.array(z.string().min(1)).min(1)).optional(),
   /** One fixed batch for every step in place of `data`: safetensors, see `readBatchFile`. */
   batch: z.string().optional(),
   /** Module names, as PEFT's `target_modules`; those of `adapter`, or the architecture's default. */
@@ -104,12 +107,8 @@ export type TrainOptions = z.infer<typeof trainOptionsSchema>
 export function parseTrainOptions (options: z.input<typeof trainOptionsSchema>): TrainOptions {
   const parsed = trainOptionsSchema.safeParse(options)
   if (!parsed.success) throw new InvalidOptionError(z.prettifyError(parsed.error))
-  const { data, batch, adapter, mode, clip, maxGradNorm } = parsed.data
-  if ((data === undefined) === (batch === undefined)) {
-    throw new InvalidOptionError(batch === undefined
-      ? 'nothing to train on; name files or folders with --data, or a batch with --batch'
-      : '--data and --batch exclude each other; use one of them')
-  }
+  const { adapter, mode, clip, maxGradNorm } = parsed.data
+  checkSource(parsed.data)
   if (adapter !== undefined && mode === 'joint') {
     throw new InvalidOptionError('the members of a joint job start alike, from its seed: --adapter cannot be used with --mode joint')
   }
@@ -118,6 +117,14 @@ export function parseTrainOptions (options: z.input<typeof trainOptionsSchema>):
   }
   checkBeside(parsed.data)
   return parsed.data
+}
+
+function checkSource ({ data, batch, tasks }: TrainOptions): void {
+  const given = Object.entries({ '--data': data, '--batch': batch, '--tasks': tasks }).filter(([, value]) => value !== undefined).map(([name]) => name)
+  if (given.length === 0) throw new InvalidOptionError('nothing to train on; name files or folders with --data, a batch with --batch, or the data of several tasks with --tasks')
+  if (given.length > 1) throw new InvalidOptionError(`${given.join(' and ')} exclude each other; use one of them`)
+  const count = Object.keys(tasks ?? {}).length
+  if (tasks !== undefined && (count === 0 || count > MAX_TOGETHER)) throw new InvalidOptionError(`${count} tasks are not possible; use 1 to ${MAX_TOGETHER}`)
 }
 
 function checkBeside ({ beside, review, adapter, mode, aux = 'low-rank', ownAux = 'low-rank' }: TrainOptions): void {

@@ -22,10 +22,10 @@ export class Together {
   readonly #gates = new Map<number, Gate>()
   #members = 0
 
-  /** Belongs to a training from now on, until it is left. */
-  join (runner: StepRunner): TogetherRunner {
+  /** For a training, until it is left. */
+  seat (): Seat {
     this.#members++
-    return new TogetherRunner(runner, this)
+    return new Seat(this)
   }
 
   /** @param step of which nobody who waits has come before */
@@ -52,43 +52,38 @@ export class Together {
   }
 }
 
-/** Where the base model runs for one of several trainings. */
-export class TogetherRunner implements StepRunner {
-  readonly #runner: StepRunner
+/** One of several trainings. */
+class Seat {
   readonly #together: Together
-  /** The highest step with which it has come. */
-  #last = -1
   #left = false
 
-  constructor (runner: StepRunner, together: Together) {
-    this.#runner = runner
+  constructor (together: Together) {
     this.#together = together
   }
 
-  async open (signal: AbortSignal): Promise<void> {
-    await this.#runner.open(signal)
+  /** Where the base model runs for its steps. */
+  runner (runner: StepRunner): StepRunner {
+    let last = -1 // the highest step with which it has come
+    const groupOf = async ({ purpose, step }: Step, signal: AbortSignal): Promise<Group | undefined> => {
+      if (purpose !== 'train' || step <= last) return undefined
+      last = step
+      return await this.#together.meet(step, signal)
+    }
+    return {
+      open: async signal => await runner.open(signal),
+      recover: async (error, signal) => await runner.recover(error, signal),
+      run: async <T>(step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal) => {
+        const group = await groupOf(step, signal)
+        return await runner.run({ ...step, ...(group && { together: group }) }, use, signal)
+      }
+    }
   }
 
-  async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
-    const group = await this.#groupOf(step, signal)
-    return await this.#runner.run({ ...step, ...(group && { together: group }) }, use, signal)
-  }
-
-  async recover (error: Error, signal: AbortSignal): Promise<void> {
-    await this.#runner.recover(error, signal)
-  }
-
-  /** The others do not wait for this one any more. */
+  /** The others do not wait for it any more. */
   leave (): void {
     if (this.#left) return
     this.#left = true
     this.#together.leave()
-  }
-
-  async #groupOf ({ purpose, step }: Step, signal: AbortSignal): Promise<Group | undefined> {
-    if (purpose !== 'train' || step <= this.#last) return undefined
-    this.#last = step
-    return await this.#together.meet(step, signal)
   }
 }
 

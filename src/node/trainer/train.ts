@@ -16,7 +16,7 @@ import type { ColaNode } from '../node.js'
 import type { Reporter } from '../reporter.js'
 import { CheckpointFile } from './checkpoint.js'
 import { evaluate } from './evaluate.js'
-import { MeshHosts } from './mesh-hosts.js'
+import { type HostChoice, MeshHosts } from './mesh-hosts.js'
 import { isFolder, modelInFolder, modelInMesh, type ModelSource, sourceInFolder } from '../model-source.js'
 import type { TrainOptions } from './options.js'
 import { outcomeOf, writeOutcome } from './outcome.js'
@@ -26,6 +26,7 @@ import { type Forgetting, Review } from './review.js'
 import { settle } from './settle.js'
 import { standingIn } from './standing.js'
 import type { StepRunner } from './step-runner.js'
+import { Together } from './together.js'
 import { speed, Training } from './training.js'
 import { readTrainingData } from './training-data.js'
 import { checkWire, describeWire, type Wanted, wireFormOf } from './wire-form.js'
@@ -56,12 +57,20 @@ export interface TrainReport {
   readonly forgetting: readonly Forgetting[]
   /** The form in which adaptation data came. */
   readonly wire: WireForm
+  /** Steps that were one pass at the host with steps of others. */
+  readonly sharedSteps: number
   readonly bytes: TrafficReport
   /** Names α·ΔW as this member has it in the end. */
   readonly deltaHash: string
   readonly members: ReadonlyArray<{ readonly peer: string, readonly round: number, readonly tokens: number }>
   /** The folder that the adapter was written to. */
   readonly adapter: string
+}
+
+/** What a trainer of several tasks has done. */
+export interface TasksReport {
+  /** By the task's name. */
+  readonly tasks: Readonly<Record<string, TrainReport>>
 }
 
 export interface TrainContext {
@@ -92,6 +101,17 @@ const STATE_INTERVAL = 500
  * @throws what `ModelThread.open` and `Training.run` throw
  */
 export async function trainLocally (options: TrainOptions, context: Omit<TrainContext, 'engine'>, engine: EngineOptions = {}): Promise<TrainReport> {
+  return await locally(options, context, engine, async (place, own) => await trainAt(place, options, own))
+}
+
+/** Several tasks in this process, see `trainTasks`. Throws as `trainLocally` does. */
+export async function trainTasksLocally (options: TrainOptions, context: Omit<TrainContext, 'engine'>, engine: EngineOptions = {}): Promise<TasksReport> {
+  return await locally(options, context, engine, async (place, own) => await trainTasks(place, options, own))
+}
+
+async function locally<T> (
+  options: TrainOptions, context: Omit<TrainContext, 'engine'>, engine: EngineOptions, work: (place: Place, context: TrainContext) => Promise<T>
+): Promise<T> {
   if (!await isFolder(options.model)) throw new InvalidOptionError(`${options.model} is not a folder; --local needs the base model's folder`)
   const model = await ModelThread.open({ folder: options.model, dtype: options.dtype, baseQuantize: options.baseQuantize, log: line => context.reporter.log(line), ...engine })
   context.reporter.log(`computes on ${model.engine.description}`)
@@ -99,14 +119,14 @@ export async function trainLocally (options: TrainOptions, context: Omit<TrainCo
     const unlimited = { rows: Number.MAX_SAFE_INTEGER, tokens: Number.MAX_SAFE_INTEGER, rank: Number.MAX_SAFE_INTEGER }
     const jobs = new Jobs({ identity: await generateKeyPair('Ed25519'), store: new BlobStore(), log: error => context.reporter.log(String(error)) })
     const host = new Host({ model, jobs, limits: unlimited })
-    return await trainAt({
+    return await work({
       source: sourceInFolder(options.model, model.info),
       jobs,
       runner: (joined, wanted) => new OwnHost(host, peerIdFromString(jobs.peer), joined, wanted),
       peer: null,
       bytes: () => ({}),
       lasting: false
-    }, options, { ...context, engine: model.engine.name })
+    }, { ...context, engine: model.engine.name })
   } finally {
     await model.dispose()
   }
@@ -118,21 +138,61 @@ export async function trainLocally (options: TrainOptions, context: Omit<TrainCo
  * @throws {NoHostError} if there is none; what `Training.run` throws
  */
 export async function trainInMesh (node: ColaNode, options: TrainOptions, context: TrainContext, own?: Host): Promise<TrainReport> {
-  const { reporter, signal } = context
+  return await trainAt(await meshPlace(node, options, context, own), options, context)
+}
+
+/** Several tasks, see `trainTasks`. Throws as `trainInMesh` does. */
+export async function trainTasksInMesh (node: ColaNode, options: TrainOptions, context: TrainContext, own?: Host): Promise<TasksReport> {
+  return await trainTasks(await meshPlace(node, options, context, own), options, context)
+}
+
+async function meshPlace (node: ColaNode, options: TrainOptions, { reporter, signal }: TrainContext, own: Host | undefined): Promise<Place> {
+  const choice: HostChoice = { peer: undefined }
   const patience = options.patience * 1000
   const source = await isFolder(options.model)
     ? await modelInFolder(options.model, options)
     : await modelInMesh(node, options.model, patience, signal)
-  return await trainAt({
+  return {
     source,
     jobs: node.jobs,
     runner: (joined, wanted) => own?.model.info.id === source.info.id
       ? new OwnHost(own, node.mesh.peerId, joined, wanted)
-      : new MeshHosts({ node, joined, model: source.info, wanted, patience, reporter }),
+      : new MeshHosts({ node, joined, model: source.info, wanted, patience, choice, reporter }),
     peer: node.mesh.peerId.toString(),
     bytes: () => node.traffic.report(),
     lasting: true
-  }, options, context)
+  }
+}
+
+/**
+ * One trainer, several tasks on one base model: each has data and an auxiliary of its own, under a job of its own, and their steps
+ * are one pass at the host.
+ */
+async function trainTasks (place: Place, { tasks = {}, ...options }: TrainOptions, context: TrainContext): Promise<TasksReport> {
+  const together = new Together()
+  const failed = new AbortController()
+  const signal = AbortSignal.any([context.signal, failed.signal])
+  const members = Object.entries(tasks).map(([task, data]) => ({ task, data, seat: together.seat() }))
+  const trained = await Promise.allSettled(members.map(async ({ task, data, seat }) => {
+    const own: TrainOptions = { ...options, data, job: `${options.job}/${task}`, ...(options.out !== undefined && { out: join(options.out, task) }) }
+    const runner: Place['runner'] = (joined, wanted) => seat.runner(place.runner(joined, wanted))
+    try {
+      return await trainAt({ ...place, runner }, own, { ...context, signal, reporter: reporterOf(task, context.reporter) })
+    } catch (error) {
+      failed.abort(error) // the others save what they have
+      throw error
+    } finally {
+      seat.leave()
+    }
+  }))
+  const failure = trained.find(({ status }) => status === 'rejected')
+  if (failure !== undefined) throw failed.signal.reason
+  return { tasks: Object.fromEntries(trained.flatMap((result, i) => result.status === 'fulfilled' ? [[members[i].task, result.value]] : [])) }
+}
+
+/** Says of which task it speaks. */
+function reporterOf (task: string, reporter: Reporter): Reporter {
+  return { progress: (what, ...rest) => reporter.progress(`${task}: ${what}`, ...rest), log: line => reporter.log(`${task}: ${line}`) }
 }
 
 async function trainAt (place: Place, options: TrainOptions, context: TrainContext): Promise<TrainReport> {
@@ -153,7 +213,7 @@ async function trainAt (place: Place, options: TrainOptions, context: TrainConte
     const runner = place.runner(joined, { wire, auxiliary, sites })
     const standing = await standingIn(joined, learner)
     const training = new Training({ joined, runner, learner, standing, data, checkpoint, steps: options.steps, unit: predictedBy(info.task), reporter },
-      saved?.progress ?? { step: 0, tokens: 0, losses: [], milliseconds: 0, baseLoss: null })
+      saved?.progress ?? { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 0, baseLoss: null })
     const { step } = training.progress
     if (step > 0) reporter.log(step < options.steps ? `resuming job ${options.job} after step ${step}` : `job ${options.job} is done; to train anew, give another --job or other settings`)
     await runner.open(signal)
@@ -219,6 +279,7 @@ function reportOf (
     tokens: progress.tokens,
     tokensPerSecond: speed(progress),
     heldOut: { base: progress.baseLoss, adapted },
+    sharedSteps: progress.sharedSteps,
     bytes: bytes(),
     members: members.held.map(({ peer, round, tokens }) => ({ peer, round, tokens })),
     ...others

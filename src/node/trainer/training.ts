@@ -87,7 +87,7 @@ export class Training {
     })
   }
 
-  #advance ({ loss, tokens }: StepReply, milliseconds: number): void {
+  #advance ({ loss, tokens, shared }: StepReply, milliseconds: number): void {
     const { reporter, steps, unit } = this.#init
     const done = this.#progress
     this.#progress = {
@@ -95,6 +95,7 @@ export class Training {
       step: done.step + 1,
       tokens: done.tokens + tokens,
       losses: [...done.losses, loss],
+      sharedSteps: done.sharedSteps + (shared > 1 ? 1 : 0),
       milliseconds: done.milliseconds + milliseconds
     }
     reporter.progress('training', this.#progress.step, steps, `loss ${loss.toFixed(4)}  ${speed(this.#progress).toFixed(0)} ${unit}/s`)

@@ -30,7 +30,7 @@ describe('trainings that are one pass', () => {
   it('wait for one another, step by step', async () => {
     const together = new Together()
     const all = [recorder(), recorder(), recorder()]
-    const runners = all.map(({ runner }) => together.join(runner))
+    const runners = all.map(({ runner }) => ({ seat: together.seat(), runner })).map(({ seat, runner }) => seat.runner(runner))
     const first = [runners[0], runners[1]].map(async runner => await runner.run(stepOf(0), use, forever))
     await new Promise(setImmediate)
     expect(all.map(({ ran }) => ran.length)).to.deep.equal([0, 0, 0])
@@ -45,13 +45,14 @@ describe('trainings that are one pass', () => {
   it('do not wait for evaluations, for a step that is tried again, or for who has left', async () => {
     const together = new Together()
     const all = [recorder(), recorder()]
-    const [first, second] = all.map(({ runner }) => together.join(runner))
+    const seats = all.map(() => together.seat())
+    const [first, second] = all.map(({ runner }, i) => seats[i].runner(runner))
     await first.run(stepOf(0, 'evaluate'), use, forever)
     await Promise.all([first.run(stepOf(0), use, forever), second.run(stepOf(0), use, forever)])
     await first.run(stepOf(0), use, forever)
     const waiting = first.run(stepOf(1), use, forever)
-    second.leave()
-    second.leave()
+    seats[1].leave()
+    seats[1].leave()
     await waiting
     await first.run(stepOf(2), use, forever)
     expect(all[0].ran.map(({ together: group }) => group?.size)).to.deep.equal([undefined, 2, undefined, undefined, undefined])
@@ -59,7 +60,8 @@ describe('trainings that are one pass', () => {
 
   it('end with their signal', async () => {
     const together = new Together()
-    const [first] = [recorder(), recorder()].map(({ runner }) => together.join(runner))
+    const seats = [together.seat(), together.seat()]
+    const first = seats[0].runner(recorder().runner)
     const controller = new AbortController()
     const waiting = first.run(stepOf(0), use, controller.signal)
     controller.abort(new RangeError('enough'))
