@@ -1,10 +1,10 @@
 import type { Batches } from '../data/batches.js'
 import { type Metrics, type Outcome, taskMetrics } from '../metrics/task-metrics.js'
-import type { BaseModel } from '../model/base-model.js'
 import type { Beside } from '../model/beside.js'
 import type { PassShape } from '../model/joined-batch.js'
 import { IGNORED_LABEL } from '../model/loss.js'
 import type { NetworkInfo } from '../model/network.js'
+import type { PassOptions, PassResult } from '../model/pass.js'
 import type { Batch, FloatTensor, TensorValues } from '../types.js'
 
 /** What a model said of some rows, which can be joined with what it said of others. */
@@ -45,8 +45,14 @@ export interface Speaker {
   readonly decode: (target: readonly number[]) => string
 }
 
-/** Has a model predict all rows, merged as it is now. */
-export async function evaluateRows (model: BaseModel, batches: Batches, options: EvaluateRowsOptions): Promise<Evaluated> {
+/** A model as it is now, which predicts rows. */
+export interface Predictions {
+  readonly info: NetworkInfo
+  pass (batches: readonly Batch[], options: Pick<PassOptions, 'logits' | 'beside'> & { readonly sites: [] }): Promise<ReadonlyArray<Pick<PassResult, 'loss' | 'tokens' | 'logits'>>>
+}
+
+/** Has a model predict all rows, as it is now. */
+export async function evaluateRows (model: Predictions, batches: Batches, options: EvaluateRowsOptions): Promise<Evaluated> {
   const evaluated: Evaluated[] = []
   for (let i = 0; i < batches.count; i++) {
     options.signal.throwIfAborted()

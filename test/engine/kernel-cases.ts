@@ -288,6 +288,8 @@ export const KERNEL_CASES: Readonly<Record<string, readonly KernelCase[]>> = {
     const indices = { shape: [places.length, 1], values: Int32Array.from(places) }
     return one(`at ${places.join()}`, [indices, floats([places.length, ...slice])], (i, updates) => tf.scatterND(i, updates, [...shape]))
   }),
+  UnsortedSegmentSum: ([[[5], [0, 3, 1, 0, 3], 4], [[2, 3], [1, 1], 4], [[3, 2, 2], [4, 0, 4], 5]] as const).map(([shape, segments, count]) =>
+    one(`to ${segments.join()}`, [floats(shape), { shape: [segments.length], values: Int32Array.from(segments) }], (x, ids) => tf.unsortedSegmentSum(x, ids as tf.Tensor1D, count), ALL)),
   OneHot: [
     ...([[], [1], [5], [2, 3]] as const).flatMap(shape => [
       one('ones', [integers(shape, 0, 4)], i => tf.oneHot(tf.cast(i, 'int32'), 4), EXACT),

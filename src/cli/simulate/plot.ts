@@ -12,7 +12,7 @@ const HEIGHT = 600
 const SMOOTHING_SHARE = 0.05
 
 /** Told apart also by those who see no red or green (Okabe and Ito). */
-const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#5d5d5d', '#b8a800']
+export const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#5d5d5d', '#b8a800']
 
 const LINES: Readonly<Record<Mode, 'solid' | 'dashed' | 'dotted'>> = { alone: 'dashed', collaboration: 'solid', joint: 'dotted' }
 

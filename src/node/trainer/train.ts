@@ -82,7 +82,7 @@ export interface TrainContext {
 }
 
 /** Where a job is trained. */
-interface Place {
+export interface Place {
   readonly source: ModelSource
   readonly jobs: Jobs
   readonly runner: (joined: JoinedJob, wanted: Wanted) => StepRunner
@@ -195,7 +195,8 @@ function reporterOf (task: string, reporter: Reporter): Reporter {
   return { progress: (what, ...rest) => reporter.progress(`${task}: ${what}`, ...rest), log: line => reporter.log(`${task}: ${line}`) }
 }
 
-async function trainAt (place: Place, options: TrainOptions, context: TrainContext): Promise<TrainReport> {
+/** @throws what `Training.run` throws */
+export async function trainAt (place: Place, options: TrainOptions, context: TrainContext): Promise<TrainReport> {
   const { reporter, signal, folder } = context
   const { source: { info }, jobs } = place
   const plan = await planOf(options, info)

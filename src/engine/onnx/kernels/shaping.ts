@@ -55,6 +55,20 @@ function axisOf (axis: number, rank: number): number {
   return axis < 0 ? axis + rank : axis
 }
 
+/**
+ * Slices summed by their places. ONNX Runtime's ScatterND loses some where places are the same (measured); this does not.
+ *
+ * @param places `[count, 1]`
+ * @returns `[rows, size]`
+ */
+function sumsAt (graph: Graph, places: Value, slices: Value, rows: number): Value {
+  const [count, ...slice] = slices.shape
+  const size = tf.util.sizeFromShape(slice)
+  const zeros = graph.emit('Expand', [fill(graph, [], slices.dtype, 0), graph.integers([rows, size])], { shape: [rows, size], dtype: slices.dtype })
+  const expanded = graph.emit('Expand', [places, graph.integers([count, size])], { shape: [count, size], dtype: 'int32' })
+  return graph.emit('ScatterElements', [zeros, expanded, reshape(graph, slices, [count, size])], zeros, { attributes: { axis: 0, reduction: 'add' } })
+}
+
 export const SHAPING: Readonly<Record<string, RecordKernel>> = {
   Identity: ({ inputs: { x } }) => x,
   Reshape: ({ graph, inputs: { x }, attrs: { shape } }: KernelCall<{ shape: number[] }>) =>
@@ -119,15 +133,15 @@ export const SHAPING: Readonly<Record<string, RecordKernel>> = {
     const places = graph.emit('Cast', [indices], indices, { attributes: { to: ELEMENT.int64 } }) // ONNX takes no others
     return graph.emit('ScatterND', [tensor, places, updates], tensor)
   },
-  /** Zeros, to which each slice is added at the place that its index says. ONNX Runtime's ScatterND loses some where places are the same (measured); this does not. */
+  /** Zeros, to which each slice is added at the place that its index says. */
   ScatterNd: ({ graph, inputs: { indices, updates }, attrs: { shape } }: KernelCall<{ shape: number[] }>) => {
     if (indices.shape.length !== 2 || indices.shape[1] !== 1) throw new UnsupportedKernelError('kernel ScatterNd with more than one index a slice cannot be compiled yet')
-    const [count, ...slice] = updates.shape
-    const size = tf.util.sizeFromShape(slice)
-    const zeros = graph.emit('Expand', [fill(graph, [], updates.dtype, 0), graph.integers([shape[0], size])], { shape: [shape[0], size], dtype: updates.dtype })
-    const places = graph.emit('Expand', [indices, graph.integers([count, size])], { shape: [count, size], dtype: 'int32' })
-    const sums = graph.emit('ScatterElements', [zeros, places, reshape(graph, updates, [count, size])], zeros, { attributes: { axis: 0, reduction: 'add' } })
-    return reshape(graph, sums, shape)
+    return reshape(graph, sumsAt(graph, indices, updates, shape[0]), shape)
+  },
+  /** The same, of places that are none but those of the slices: what the gradient of a gather is. */
+  UnsortedSegmentSum: ({ graph, inputs: { x, segmentIds }, attrs: { numSegments } }: KernelCall<{ numSegments: number }>) => {
+    if (segmentIds.shape.length !== 1) throw new UnsupportedKernelError('kernel UnsortedSegmentSum with segments of several axes cannot be compiled yet')
+    return reshape(graph, sumsAt(graph, reshape(graph, segmentIds, [x.shape[0], 1]), x, numSegments), [numSegments, ...x.shape.slice(1)])
   },
   OneHot: ({ graph, inputs: { indices }, attrs: { depth, onValue, offValue, dtype } }: KernelCall<{ depth: number, onValue: number, offValue: number, dtype?: Dtype }>) => {
     const values = graph.constant(Float32Array.of(offValue, onValue), { shape: [2], dtype: 'float32' })
