@@ -33,7 +33,7 @@ export function factored<N extends Network> (network: N, ranks: Readonly<Record<
 }
 
 /** @throws {InvalidModelError} if the module has no matrix that is a product, or not for itself */
-function checkProduct (network: Pick<Network, 'info' | 'siteWeight'>, site: string): void {
+export function checkProduct (network: Pick<Network, 'info' | 'siteWeight'>, site: string): void {
   checkOwnMatrix(network, site)
   const embeds = network.info.sites.some(({ name, embedding = false }) => name === site && embedding)
   if (embeds) throw new InvalidModelError(`${site} embeds tokens: its matrix is looked up in, and cannot be two factors`)
