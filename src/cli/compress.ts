@@ -8,7 +8,7 @@ import { openModelFolder } from '../model/model-folder.js'
 import { feedForwardSites, selectSites } from '../model/sites.js'
 import { writeModel } from '../model/write-model.js'
 import { compress as compressModel, type Compressed } from '../node/compression/compress.js'
-import { COMPRESSION_METHODS } from '../node/compression/stand-ins.js'
+import { checkRatio, COMPRESSION_METHODS } from '../node/compression/stand-ins.js'
 import { loadDataset } from '../node/dataset.js'
 import { sourceInFolder } from '../node/model-source.js'
 import { defineCommand } from './command.js'
@@ -47,6 +47,7 @@ export const compress = defineCommand({
     const { info } = folder.network
     const sites = names === undefined ? feedForwardSites(info) : selectSites(info, names)
     for (const { name } of sites) checkProduct(folder.network, name)
+    checkRatio(sites, method, ratio)
     const options = computeOptions(compute)
     await startBackend(options.backend)
     const reporter = terminalReporter({ progress, log })
@@ -58,7 +59,15 @@ export const compress = defineCommand({
       })
       if (heldOut.count === 0) throw new InvalidDataError(`${data.join(', ')}: there is too little to hold any out; give more, since the losses are taken on what is not fitted to`)
       const { replacements, ...compressed } = await compressModel({
-        folder, model, sites, method, ratio, steps, rate: lr, reporter, signal,
+        folder,
+        model,
+        sites,
+        method,
+        ratio,
+        steps,
+        rate: lr,
+        reporter,
+        signal,
         batches: new BatchSource(train, { batchSize, seed }),
         heldOut: heldOutBatches(heldOut, batchSize, { maxRows: heldOutRows })
       })

@@ -5,7 +5,7 @@ import { matrixOfDelta } from '../merge/sum-of-deltas.js'
 import { type Delta, type Limit, relativeError, truncate, type Truncated } from '../merge/truncate.js'
 import { type ModelFolder, readMatrix } from '../model/model-folder.js'
 import type { Replacement } from '../model/write-model.js'
-import type { AuxiliaryTensors, FloatTensor } from '../types.js'
+import type { FloatTensor } from '../types.js'
 
 /** ΔW of every site, and what was left out of it. */
 export interface MergedDeltas {
@@ -39,8 +39,7 @@ export function ranksOf (deltas: ReadonlyMap<string, Delta>): Map<string, number
 }
 
 /**
- * ΔW as one adapter: of factors, which are filled up with zeros to the greatest rank, or where a site's ΔW is a matrix of
- * matrices alone.
+ * ΔW as one adapter, whose α is 1 everywhere: of factors, or where a site's ΔW is a matrix of matrices alone.
  *
  * @throws {InvalidAdapterError} if there is no site
  */
@@ -52,8 +51,11 @@ export function adapterOf (deltas: ReadonlyMap<string, Delta>): Adapter {
     return { spec: { kind: 'linear', rank: 1, alpha: 1 }, tensors }
   }
   const rank = Math.max(...ranks.values())
-  const tensors = new Map([...deltas].flatMap(([site, delta]) => 'a' in delta ? [[site, factorsOf(delta, rank)] as const] : []))
-  return { spec: { kind: 'low-rank', rank, alpha: rank }, tensors }
+  const others = Object.fromEntries([...ranks].filter(([, own]) => own !== rank))
+  return {
+    spec: { kind: 'low-rank', rank, alpha: rank, ...(Object.keys(others).length > 0 && { ranks: others, alphas: others }) },
+    tensors: new Map([...deltas].flatMap(([site, delta]) => 'a' in delta ? [[site, new Map([['lora_A.weight', delta.a], ['lora_B.weight', delta.b]])] as const] : []))
+  }
 }
 
 /** A model's matrices with ΔW added, summed in float32 as PEFT does; read and added when they are written. */
@@ -65,14 +67,4 @@ export function mergedMatrices (model: ModelFolder, deltas: ReadonlyMap<string, 
 
 function sum ({ shape, values }: FloatTensor, { values: others }: FloatTensor): FloatTensor {
   return { shape, values: values.map((value, i) => value + others[i]) }
-}
-
-/** A `[rank, in]` and B `[out, rank]`, zero beyond what they have. */
-function factorsOf ({ a, b }: Extract<Delta, { readonly a: FloatTensor }>, rank: number): AuxiliaryTensors {
-  const [[own, inFeatures], [outFeatures]] = [a.shape, b.shape]
-  const wideA = new Float32Array(rank * inFeatures)
-  wideA.set(a.values)
-  const wideB = new Float32Array(outFeatures * rank)
-  for (let o = 0; o < outFeatures; o++) wideB.set(b.values.subarray(o * own, (o + 1) * own), o * rank)
-  return new Map([['lora_A.weight', { shape: [rank, inFeatures], values: wideA }], ['lora_B.weight', { shape: [outFeatures, rank], values: wideB }]])
 }

@@ -1,6 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { scaleAt } from '../../src/auxiliary-spec.js'
 import { readAdapter, writeAdapter } from '../../src/gl/peft.js'
 import { matrixOfDelta } from '../../src/merge/sum-of-deltas.js'
 import { openModelFolder } from '../../src/model/model-folder.js'
@@ -50,11 +51,11 @@ describe('colanet merge', function () {
 
   /** α·ΔW of every site. */
   async function deltasOf (path: string): Promise<Map<string, number[]>> {
-    const { spec: { rank, alpha }, tensors } = await readAdapter(path)
+    const { spec, tensors } = await readAdapter(path)
     return new Map([...tensors].map(([site, own]) => {
       const [weight, a, b] = ['weight', 'lora_A.weight', 'lora_B.weight'].map(name => own.get(name))
       const { values } = matrixOfDelta(weight === undefined ? { a: a!, b: b! } : { weight })
-      return [site, [...values].map(value => value * alpha / rank)]
+      return [site, [...values].map(value => value * scaleAt(spec, site))]
     }))
   }
 
@@ -91,6 +92,19 @@ describe('colanet merge', function () {
     }
   })
 
+  it('learns weights, and one more adapter, on validation data', async () => {
+    const [first, second] = [await adapter('a', { kind: 'low-rank', rank: 1, alpha: 0.5 }, 'c_attn'), await adapter('bb', { kind: 'low-rank', rank: 2, alpha: 0.5 }, 'c_attn')]
+    const data = join(folder(), 'text.txt')
+    await writeFile(data, (await readFile(join(ROOT, 'README.md'), 'utf8')).slice(0, 4000))
+    const { weights, rank, ...report } = await merged('out', '--adapter', first, second, '--weights', '1,0.5', '--validation', data, '--fit', '3', '--steps', '8', '--batch-size', '2', '--length', '32')
+    const { loss } = report as Report & { readonly loss: { readonly before: number, readonly after: number } }
+    expect(loss.after).to.be.below(loss.before)
+    expect(report).to.include({ kept: 'learned', error: 0 })
+    expect(rank).to.equal(1 + 2 + 3)
+    expect(weights[0]).to.be.below(1) // random adapters do harm
+    expect(weights[1]).to.be.below(0.5)
+  })
+
   it('refuses what it cannot do, says why, and leaves everything as it was', async () => {
     const own = await adapter('a', { kind: 'low-rank', rank: 1, alpha: 1 }, 'c_attn')
     const tied = await adapter('tied', { kind: 'low-rank', rank: 1, alpha: 1 }, 'wte')
@@ -103,6 +117,7 @@ describe('colanet merge', function () {
       [['--adapter', own, own, '--weights', '1', ...out], '--weights'],
       [['--adapter', own, '--weights', 'much', ...out], '"much"'],
       [['--adapter', own, '--rank', '1', '--max-error', '0.1', ...out], '--max-error'],
+      [['--adapter', own, '--fit', '2', ...out], '--validation'],
       [['--adapter', tied, '--merged', ...out], 'in common with lm_head']
     ] as const) {
       const { code, stdout, stderr } = await runCli(['merge', ...args])

@@ -3,7 +3,6 @@ import { GradientLearner } from '../../gl/gradient-learner.js'
 import { Optimizer } from '../../gl/optimizer.js'
 import { createSchedule } from '../../gl/schedule.js'
 import type { BaseModel } from '../../model/base-model.js'
-import type { WeightChange } from '../../model/merge.js'
 import { type ModelFolder, readMatrix } from '../../model/model-folder.js'
 import { dtypeOf, type Replacement } from '../../model/write-model.js'
 import { narrow, widen } from '../../tensor/stored.js'
@@ -19,7 +18,7 @@ export interface CompressInit {
   readonly model: BaseModel
   readonly sites: readonly Site[]
   readonly method: CompressionMethod
-  /** Parameters that a stand-in may have, of what its module's matrix has. */
+  /** Parameters that a stand-in may have, of what its module's matrix has; see `checkRatio`. */
   readonly ratio: number
   /** By number, from 0. */
   readonly batches: Pick<Batches, 'at'>
@@ -53,7 +52,6 @@ const MAX_NORM = 1
  * ĥ are nearest to the module's own, and is then moved by (x, ∇ĥ) of passes in which it stands in already, θ + ΔW with
  * ΔW = stand-in − θ.
  *
- * @throws {InvalidOptionError} if the ratio leaves nothing of a matrix
  * @throws {NonFiniteError} if a loss or a gradient is not finite
  * @throws the signal's reason when it ends
  */
@@ -69,11 +67,11 @@ export async function compress (init: CompressInit): Promise<Compressed> {
   const learner = learnerOf(init, standIns)
   try {
     const start = asWritten(init, await learner.adapter())
-    await standAt(init, standIns, start)
+    await standIn(init, standIns, start)
     const truncated = await lossOn('loss truncated')
     for (let step = 0; step < steps; step++) {
       signal.throwIfAborted()
-      await standAt(init, standIns, await learner.adapter())
+      await standIn(init, standIns, await learner.adapter())
       const [{ loss, pairs }] = await model.pass([await batches.at(step)], { sites })
       for (const [site, pair] of pairs) learner.gather(site, pair)
       learner.endBatch()
@@ -82,7 +80,7 @@ export async function compress (init: CompressInit): Promise<Compressed> {
       reporter.progress('fitting', step + 1, steps, `loss ${loss.toFixed(4)}`)
     }
     const end = asWritten(init, await learner.adapter())
-    await standAt(init, standIns, end)
+    await standIn(init, standIns, end)
     const fitted = await lossOn('loss fitted')
     const kept = fitted < truncated ? 'fitted' : 'truncated'
     return { loss: { before, truncated, fitted }, kept, ...await outcomeOf(init, standIns, kept === 'fitted' ? end : start, moments) }
@@ -120,14 +118,8 @@ function learnerOf ({ steps, rate }: CompressInit, standIns: StandIns): Gradient
 }
 
 /** Lets stand-ins stand in the model, as they are given. */
-async function standAt ({ folder, model }: CompressInit, standIns: StandIns, adapter: AdapterTensors): Promise<void> {
-  const changes = new Map<string, WeightChange>()
-  for (const [site, { matrix }] of standIns) {
-    const own = await readMatrix(folder, site)
-    const { shape, values } = matrix(tensorsAt(adapter, site))
-    changes.set(site, { scale: 1, weight: { shape, values: values.map((value, i) => value - own.values[i]) } })
-  }
-  await model.merge(changes)
+async function standIn ({ model }: CompressInit, standIns: StandIns, adapter: AdapterTensors): Promise<void> {
+  await model.merge(new Map([...standIns].map(([site, { change }]) => [site, change(tensorsAt(adapter, site))])))
 }
 
 function restrained (standIns: StandIns, adapter: AdapterTensors): AdapterTensors {

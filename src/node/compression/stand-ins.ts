@@ -2,6 +2,7 @@ import { InvalidOptionError } from '../../errors.js'
 import { Auxiliary } from '../../gl/auxiliary.js'
 import { lowRankStandIn } from '../../gl/low-rank-stand-in.js'
 import { prunedStandIn } from '../../gl/pruned-stand-in.js'
+import type { WeightChange } from '../../model/merge.js'
 import type { Replacement } from '../../model/write-model.js'
 import { product } from '../../tensor/matrix.js'
 import type { AuxiliaryTensors, FloatTensor, Site } from '../../types.js'
@@ -18,6 +19,8 @@ export interface StandIn {
   readonly size: { readonly rank: number } | { readonly nonzero: number }
   /** What a fit must not move is put back; may change nothing. */
   readonly restrained: (tensors: AuxiliaryTensors) => AuxiliaryTensors
+  /** How it stands in for θ in a pass. */
+  readonly change: (tensors: AuxiliaryTensors) => WeightChange
   /** The matrix `[out, in]` that it is. */
   readonly matrix: (tensors: AuxiliaryTensors) => FloatTensor
   /** As it is written. */
@@ -30,18 +33,29 @@ export interface StandInInit {
   readonly weight: FloatTensor
   /** The sum of x·xᵀ over the data, `[in, in]` */
   readonly moment: FloatTensor
-  /** Parameters that it may have, of what the matrix has. */
+  /** Parameters that it may have, of what the matrix has; see `checkRatio`. */
   readonly ratio: number
 }
 
 /** How a matrix is replaced, by method. */
 export const MAKERS: Readonly<Record<CompressionMethod, (init: StandInInit) => StandIn>> = { 'low-rank': ofLowRank, prune: ofPruned }
 
-/** The rank whose factors have no more than a share of a matrix's values. @throws {InvalidOptionError} if there is none */
-export function rankWithin ({ name, inFeatures, outFeatures }: Site, ratio: number): number {
-  const rank = Math.floor(ratio * inFeatures * outFeatures / (inFeatures + outFeatures))
-  if (rank < 1) throw new InvalidOptionError(`--ratio ${ratio} leaves no rank to ${name} [${outFeatures}, ${inFeatures}]; use a greater one, or other --sites`)
-  return rank
+/** @throws {InvalidOptionError} if the ratio leaves nothing of a module's matrix */
+export function checkRatio (sites: readonly Site[], method: CompressionMethod, ratio: number): void {
+  const left = method === 'low-rank' ? rankWithin : keptWithin
+  const empty = sites.find(site => left(site, ratio) < 1)
+  if (empty === undefined) return
+  throw new InvalidOptionError(`--ratio ${ratio} leaves nothing of ${empty.name} [${empty.outFeatures}, ${empty.inFeatures}]; use a greater one, or other --sites`)
+}
+
+/** The rank whose factors have no more than a share of a matrix's values. */
+function rankWithin ({ inFeatures, outFeatures }: Site, ratio: number): number {
+  return Math.floor(ratio * inFeatures * outFeatures / (inFeatures + outFeatures))
+}
+
+/** Values of a row. */
+function keptWithin ({ inFeatures }: Site, ratio: number): number {
+  return Math.floor(ratio * inFeatures)
 }
 
 function ofLowRank ({ site, weight, moment, ratio }: StandInInit): StandIn {
@@ -53,15 +67,14 @@ function ofLowRank ({ site, weight, moment, ratio }: StandInInit): StandIn {
     parameters: rank * (site.inFeatures + site.outFeatures),
     size: { rank },
     restrained: tensors => tensors,
+    change: tensors => ({ scale: 1, instead: true, a: factors(tensors).v, b: factors(tensors).u }),
     matrix: tensors => product(factors(tensors).u, factors(tensors).v),
     replacement: factors
   }
 }
 
 function ofPruned ({ site, weight, moment, ratio }: StandInInit): StandIn {
-  const kept = Math.floor(ratio * site.inFeatures)
-  if (kept < 1) throw new InvalidOptionError(`--ratio ${ratio} leaves nothing of a row of ${site.name} [${site.outFeatures}, ${site.inFeatures}]; use a greater one, or other --sites`)
-  const start = prunedStandIn(weight, moment, kept)
+  const start = prunedStandIn(weight, moment, keptWithin(site, ratio))
   const nonzero = start.values.reduce((count, value) => count + (value === 0 ? 0 : 1), 0)
   const matrix = (tensors: AuxiliaryTensors): FloatTensor => tensorOf(tensors, 'weight')
   return {
@@ -72,6 +85,7 @@ function ofPruned ({ site, weight, moment, ratio }: StandInInit): StandIn {
       const { shape, values } = matrix(tensors)
       return new Map([['weight', { shape, values: values.map((value, i) => start.values[i] === 0 ? 0 : value) }]])
     },
+    change: tensors => ({ scale: 1, instead: true, weight: matrix(tensors) }),
     matrix,
     replacement: tensors => ({ weight: async () => await Promise.resolve(matrix(tensors)) })
   }
