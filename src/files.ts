@@ -21,11 +21,22 @@ export async function replaceFile (path: string, content: string | Uint8Array, m
 
 /** Writes a folder of files whole or not at all; what lay there before is gone afterwards. */
 export async function replaceFolder (path: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<void> {
+  await replaceFolderBy(path, async partial => {
+    for (const [name, content] of Object.entries(files)) await replaceFile(join(partial, name), content)
+  })
+}
+
+/**
+ * The same where files are too large to be in memory as a whole.
+ *
+ * @param fill writes what shall be in it into an empty folder
+ */
+export async function replaceFolderBy (path: string, fill: (folder: string) => Promise<void>): Promise<void> {
   const partial = beside(path)
   const former = beside(path)
   try {
     await mkdir(partial, { recursive: true })
-    for (const [name, content] of Object.entries(files)) await replaceFile(join(partial, name), content)
+    await fill(partial)
     await rename(path, former).catch(ignoreMissing)
     await rename(partial, path)
     await rm(former, { recursive: true, force: true })

@@ -1,9 +1,10 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { InvalidModelError, InvalidOptionError } from '../errors.js'
 import { replaceFolder } from '../files.js'
 import { randomWeights } from '../model/random-weights.js'
 import { encodeSafetensors } from '../tensor/safetensors.js'
 import { defineCommand } from './command.js'
+import { checkEmpty } from './empty-folder.js'
 
 /** Makes a model to train from the start. */
 export const init = defineCommand({
@@ -47,13 +48,4 @@ function parsed (text: string, path: string): unknown {
   } catch (cause) {
     throw new InvalidModelError(`${path} is not JSON: ${(cause as Error).message}`, { cause })
   }
-}
-
-/** @throws {InvalidOptionError} rather than let anything be replaced */
-async function checkEmpty (folder: string): Promise<void> {
-  const files = await readdir(folder).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
-  })
-  if (files.length > 0) throw new InvalidOptionError(`--out ${folder} is not empty; choose a folder that is, or that is not there yet`)
 }

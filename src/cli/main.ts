@@ -10,6 +10,8 @@ process.exit(await run(process.argv.slice(2), {
   eval: async () => (await import('./eval.js')).evaluation,
   generate: async () => (await import('./generate.js')).generate,
   init: async () => (await import('./init.js')).init,
+  merge: async () => (await import('./merge.js')).merge,
+  compress: async () => (await import('./compress.js')).compress,
   pull: async () => (await import('./pull.js')).pull,
   step: async () => (await import('./step.js')).step
 }))

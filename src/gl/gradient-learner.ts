@@ -231,7 +231,7 @@ function checkFinite (name: string, values: TensorValues): void {
 }
 
 /** @returns rows in which the module stands once, or a convolution rows of images */
-function checkPair (site: Site, { x, gradient }: SitePair): number {
+export function checkPair (site: Site, { x, gradient }: SitePair): number {
   const { embedding = false, inFeatures } = site
   if (x.values instanceof Int32Array !== embedding) throw new InvalidTensorError(`${site.name}: x is ${embedding ? 'no ' : ''}integers, it must be ${embedding ? '' : 'no '}tokens`)
   if (embedding && x.values.some(token => token < 0 || token >= inFeatures)) throw new InvalidTensorError(`${site.name}: x holds tokens that are not from 0 to ${inFeatures - 1}`)

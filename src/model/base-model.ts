@@ -1,19 +1,15 @@
-import { readFile } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
 import type { Engine, Weights } from '../engine/engine.js'
 import { InvalidModelError } from '../errors.js'
 import type { Batch, FloatTensor } from '../types.js'
 import { CausalDecoder } from './causal-decoder.js'
 import type { Decoder } from './decoder.js'
 import { mergedWeights, type WeightChange } from './merge.js'
+import { type ModelFolder, openModelFolder } from './model-folder.js'
 import type { CausalNetwork, Network, NetworkInfo, Seq2SeqNetwork } from './network.js'
-import { networkOf } from './networks/registry.js'
 import { type PassOptions, type PassResult, runPass } from './pass.js'
 import type { RunningNetwork } from './running-network.js'
 import { Seq2SeqDecoder } from './seq2seq-decoder.js'
-import { findWeights, hashWeights, quantizeLinear, type WeightForm } from './weights.js'
-
-const CONFIG_FILE = 'config.json'
+import { hashWeights, type WeightForm } from './weights.js'
 
 /** What can be said of a base model without loading it. */
 export interface ModelInfo extends NetworkInfo {
@@ -47,8 +43,12 @@ export class BaseModel {
    * @throws {InvalidModelError} if it does not hold a model that we know; what `openEngine` throws
    */
   static async load (folder: string, openEngine: (weights: Weights) => Promise<Engine>, form: WeightForm = {}): Promise<BaseModel> {
-    const { info, network, weights } = await readModel(folder, form)
-    return new BaseModel(info, network, await openEngine(weights))
+    return await BaseModel.open(await openModelFolder(folder, form), openEngine)
+  }
+
+  /** The same of a folder that has been looked into. */
+  static async open (model: ModelFolder, openEngine: (weights: Weights) => Promise<Engine>): Promise<BaseModel> {
+    return new BaseModel(await infoOf(model), model.network, await openEngine(model.weights))
   }
 
   /** Forward, and backward where sites are asked for, of several batches at once; see `runPass`. */
@@ -85,7 +85,11 @@ export class BaseModel {
  * @throws {InvalidModelError} if it does not hold a model that we know
  */
 export async function describeModel (folder: string, form: WeightForm = {}): Promise<ModelInfo> {
-  return (await readModel(folder, form)).info
+  return await infoOf(await openModelFolder(folder, form))
+}
+
+async function infoOf ({ name, network, weights, config }: ModelFolder): Promise<ModelInfo> {
+  return { ...network.info, id: await hashWeights(weights, config), name }
 }
 
 function isCausal (network: Network): network is CausalNetwork {
@@ -94,21 +98,4 @@ function isCausal (network: Network): network is CausalNetwork {
 
 function isSeq2Seq (network: Network): network is Seq2SeqNetwork {
   return network.info.task === 'SEQ_2_SEQ_LM'
-}
-
-async function readModel (folder: string, { dtype, baseQuantize }: WeightForm): Promise<{ info: ModelInfo, network: Network, weights: Weights }> {
-  const { network, config } = networkOf(await readConfig(folder), join(folder, CONFIG_FILE))
-  const found = await findWeights(folder, network, dtype)
-  const weights = baseQuantize === undefined ? found : await quantizeLinear(found, network, baseQuantize)
-  const id = await hashWeights(weights, config)
-  return { info: { ...network.info, id, name: basename(resolve(folder)) }, network, weights }
-}
-
-async function readConfig (folder: string): Promise<unknown> {
-  const path = join(folder, CONFIG_FILE)
-  try {
-    return JSON.parse(await readFile(path, 'utf8'))
-  } catch (cause) {
-    throw new InvalidModelError(`${path} is not there or not JSON; a model is a Hugging Face folder with config.json, model.safetensors and tokenizer.json`, { cause })
-  }
 }

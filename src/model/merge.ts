@@ -6,16 +6,22 @@ import type { Network } from './network.js'
 import { siteMatrix } from './parameters.js'
 
 /** ΔW `[out, in]` of a site's module before it is scaled: as a matrix, or as the product B·A of its factors. */
-export type WeightChange =
-  | { readonly scale: number, readonly weight: FloatTensor }
+export type WeightChange = Change & {
+  readonly scale: number
+  /** Whether it stands in for θ, so that nothing is added to it: ΔW is then what it is less θ. @default false */
+  readonly instead?: boolean
+}
+
+type Change =
+  | { readonly weight: FloatTensor }
   /** A `[R, in]`, B `[out, R]` */
-  | { readonly scale: number, readonly a: FloatTensor, readonly b: FloatTensor }
+  | { readonly a: FloatTensor, readonly b: FloatTensor }
 
 /** θ + scale·ΔW of each site, in the layout of θ; always from the pristine θ, so that nothing drifts. */
 export async function mergedWeights (engine: Engine, network: Network, changes: ReadonlyMap<string, WeightChange>): Promise<NamedTensors<Float32Array>> {
   if (changes.size === 0) return new Map()
   const results = await engine.run({
-    key: JSON.stringify(['merge', [...changes].map(([site, { scale }]) => [site, scale])]),
+    key: JSON.stringify(['merge', [...changes].map(([site, { scale, instead = false }]) => [site, scale, instead])]),
     step: mergeStep(network, changes),
     inputs: new Map([...changes].flatMap(([site, change]): Array<[string, FloatTensor]> => 'weight' in change
       ? [[`weight.${site}`, change.weight]]
@@ -33,7 +39,8 @@ function mergeStep (network: Network, changes: ReadonlyMap<string, WeightChange>
     const delta = 'weight' in change
       ? (transposed ? tf.transpose(tensor(`weight.${site}`)) : tensor(`weight.${site}`))
       : productOf(tensor(`a.${site}`), tensor(`b.${site}`), transposed)
-    return [`merged.${site}`, tf.add(siteMatrix(network, site, tensor), tf.mul(delta, change.scale))]
+    const scaled = tf.mul(delta, change.scale)
+    return [`merged.${site}`, change.instead === true ? scaled : tf.add(siteMatrix(network, site, tensor), scaled)]
   }))
 }
 

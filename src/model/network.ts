@@ -67,6 +67,8 @@ export interface Parameters {
   readonly tensor: TensorsByName
   /** Of a site's module, in the layout of `siteWeight`: θ, or θ + αΔW where it is merged. */
   readonly weight: (site: string) => tf.Tensor2D
+  /** U `[out, r]` and V `[r, in]` of a site's module that is stored so and not merged. @default none is */
+  readonly factors?: (site: string) => { readonly u: tf.Tensor2D, readonly v: tf.Tensor2D } | undefined
 }
 
 /** Where the weight of a site's module lies. */
@@ -92,6 +94,9 @@ interface BaseNetwork {
 
   /** Weights that are zeros where the files have none. @default none are */
   readonly zeros?: ReadonlySet<string>
+
+  /** Ranks of sites whose matrix is stored as two factors, see `factored.ts`. @default none is */
+  readonly ranks?: ReadonlyMap<string, number>
 
   siteWeight (site: string): SiteWeight
 }

@@ -28,6 +28,15 @@ export function selectSites ({ sites, output }: Pick<NetworkInfo, 'sites' | 'out
   return sites.filter(site => selected.includes(site))
 }
 
+/** What the modules of feed-forward blocks are called in the architectures that we know. */
+const FEED_FORWARD = /\.mlp\.|\.fc[12]$|\.DenseReluDense\.|\.layer\.\d+\.(intermediate|output)\.dense$/
+
+/** The modules of all feed-forward blocks; of a network without such blocks all that `all-linear` selects. */
+export function feedForwardSites (info: Pick<NetworkInfo, 'sites' | 'output'>): Site[] {
+  const found = info.sites.filter(({ name }) => FEED_FORWARD.test(name))
+  return found.length > 0 ? found : selectSites(info, [ALL_LINEAR])
+}
+
 function matcherOf (name: string, output: string): (site: Site) => boolean {
   if (name === ALL_LINEAR) {
     const [head] = output.split('.')

@@ -9,6 +9,7 @@ import { quantizedCopy } from '../tensor/quantized-copy.js'
 import { headerLength, parseHeader, PREFIX_BYTES } from '../tensor/safetensors.js'
 import { type HalfDtype, readStored, type StoredTensor, storedZeros } from '../tensor/stored.js'
 import type { FloatTensor } from '../types.js'
+import { matrixNames } from './factored.js'
 import type { Network } from './network.js'
 
 export const MODEL_DTYPES = ['f32', 'bf16', 'f16'] as const
@@ -69,11 +70,11 @@ function namesOf (weight: string, { prefix, aliases }: Pick<Network, 'prefix' | 
  * @throws {InvalidModelError} if a matrix cannot be quantised
  * @throws {EngineError} if there is no place for the copy
  */
-export async function quantizeLinear (weights: Weights, network: Pick<Network, 'info' | 'siteWeight'>, kind: Quantization): Promise<Weights> {
+export async function quantizeLinear (weights: Weights, network: Pick<Network, 'info' | 'siteWeight' | 'ranks'>, kind: Quantization): Promise<Weights> {
   const { sites, output } = network.info
-  const spared = network.siteWeight(output).name
-  const names = new Set(sites.filter(({ embedding = false }) => !embedding).map(({ name }) => network.siteWeight(name).name))
-  const matrices = [...weights].filter(([name, { shape }]) => names.has(name) && name !== spared && shape.length === 2)
+  const spared = matrixNames(network, output)
+  const names = new Set(sites.filter(({ embedding = false }) => !embedding).flatMap(({ name }) => matrixNames(network, name)))
+  const matrices = [...weights].filter(([name, { shape }]) => names.has(name) && !spared.includes(name) && shape.length === 2)
   try {
     return new Map([...weights, ...await quantizedCopy(new Map(matrices.map(([name, { rounded, ...stored }]) => [name, stored])), kind)])
   } catch (cause) {

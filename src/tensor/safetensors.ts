@@ -128,15 +128,22 @@ export function encodeSafetensors (
     parts.push({ offset, bytes })
     offset += bytes.byteLength
   }
-  const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)))
-  const padded = Math.ceil(text.byteLength / 8) * 8
-  const size = PREFIX_BYTES + padded + offset
+  const start = encodeHeader(header)
+  const size = start.byteLength + offset
   const out = options.allocate?.(size) ?? new Uint8Array(size)
-  new DataView(out.buffer, out.byteOffset).setBigUint64(0, BigInt(padded), true)
-  out.fill(0x20, PREFIX_BYTES, PREFIX_BYTES + padded)
-  out.set(text, PREFIX_BYTES)
-  for (const part of parts) out.set(part.bytes, PREFIX_BYTES + padded + part.offset)
+  out.set(start)
+  for (const part of parts) out.set(part.bytes, start.byteLength + part.offset)
   return out
+}
+
+/** What comes before the values: the length of the header, and the header, padded with spaces. */
+export function encodeHeader (entries: ReadonlyArray<readonly [name: string, entry: unknown]>): Uint8Array {
+  const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)))
+  const padded = Math.ceil(text.byteLength / 8) * 8
+  const start = new Uint8Array(PREFIX_BYTES + padded).fill(0x20, PREFIX_BYTES)
+  new DataView(start.buffer).setBigUint64(0, BigInt(padded), true)
+  start.set(text, PREFIX_BYTES)
+  return start
 }
 
 /** The tensor of that name, as floats. @throws {InvalidTensorError} if it is missing or holds integers */
@@ -159,11 +166,17 @@ function tensorNamed (tensors: NamedTensors, name: string): TensorData {
   return tensor
 }
 
-function valueBytes (values: TensorValues, dtype: FloatDtype | 'I32'): Uint8Array {
+/** Values in the bytes of a dtype. */
+export function valueBytes (values: TensorValues, dtype: FloatDtype | 'I32'): Uint8Array {
   const stored = values instanceof Float32Array && dtype === 'BF16'
     ? toBfloat16(values)
     : values instanceof Float32Array && dtype === 'F16' ? toFloat16(values) : values
   return new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)
+}
+
+/** What a tensor takes, in bytes. */
+export function sizeInBytes ({ dtype, shape }: Pick<TensorInfo, 'dtype' | 'shape'>): number {
+  return shape.reduce((product, size) => product * size, ITEM_BYTES[dtype])
 }
 
 function parseInfo (name: string, entry: unknown, dataBytes: number): TensorInfo {
@@ -180,7 +193,7 @@ function parseInfo (name: string, entry: unknown, dataBytes: number): TensorInfo
   if (begin > end || end > dataBytes) {
     throw new InvalidTensorError(`${name}: data_offsets [${begin}, ${end}] lie outside the ${dataBytes} bytes that are there; the file is truncated or damaged`)
   }
-  const bytes = shape.reduce((product, size) => product * size, ITEM_BYTES[dtype])
+  const bytes = sizeInBytes({ dtype, shape })
   if (bytes !== end - begin) {
     throw new InvalidTensorError(`${name}: ${dtype} [${shape.join(', ')}] takes ${bytes} bytes, its data_offsets give ${end - begin}`)
   }

@@ -62,7 +62,8 @@ export function narrow (values: Float32Array, dtype: HalfDtype): Uint16Array {
   return dtype === 'F16' ? toFloat16(values) : toBfloat16(values)
 }
 
-function widen (halves: Uint16Array, dtype: HalfDtype): Float32Array {
+/** The other way. */
+export function widen (halves: Uint16Array, dtype: HalfDtype): Float32Array {
   return dtype === 'F16' ? fromFloat16(halves) : fromBfloat16(halves)
 }
 
@@ -79,7 +80,8 @@ async function readAsFloat32 (name: string, stored: StoredTensor): Promise<Float
   return floatTensor(new Map([[name, decodeValues(name, { dtype, shape, begin: 0, end: bytes }, await readBytes(name, stored))]]), name)
 }
 
-async function readBytes (name: string, { path, offset, bytes }: Pick<StoredTensor, 'path' | 'offset' | 'bytes'>): Promise<Uint8Array<ArrayBuffer>> {
+/** The bytes of a tensor as they lie there. @throws {InvalidTensorError} if the file has become shorter */
+export async function readBytes (name: string, { path, offset, bytes }: Pick<StoredTensor, 'path' | 'offset' | 'bytes'>): Promise<Uint8Array<ArrayBuffer>> {
   const file = await open(path)
   try {
     const buffer = new Uint8Array(bytes)

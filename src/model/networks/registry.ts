@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { InvalidModelError } from '../../errors.js'
+import { factored, RANKS_KEY } from '../factored.js'
 import type { Network } from '../network.js'
 import { Bart, bartConfig } from './bart.js'
 import { Bert } from './bert.js'
@@ -39,7 +40,11 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   vit: architecture(['ViTForImageClassification'], vitConfig, settings => new Vit(settings), 'AutoModelForImageClassification')
 }
 
-const headerSchema = z.looseObject({ model_type: z.string(), architectures: z.array(z.string()).nullish() })
+const headerSchema = z.looseObject({
+  model_type: z.string(),
+  architectures: z.array(z.string()).nullish(),
+  [RANKS_KEY]: z.record(z.string(), z.number().int().positive()).optional()
+})
 
 /**
  * The network that a `config.json` describes.
@@ -51,15 +56,16 @@ const headerSchema = z.looseObject({ model_type: z.string(), architectures: z.ar
 export function networkOf (json: unknown, path: string): { readonly network: Network, readonly config: string } {
   const header = headerSchema.safeParse(json)
   if (!header.success) throw new InvalidModelError(`${path}: ${z.prettifyError(header.error)}`)
-  const { model_type: type, architectures } = header.data
+  const { model_type: type, architectures, [RANKS_KEY]: ranks = {} } = header.data
   const known = Object.hasOwn(ARCHITECTURES, type) ? ARCHITECTURES[type] : undefined
   if (known === undefined) throw new InvalidModelError(`${path}: model_type ${JSON.stringify(type)} is not known; known are ${Object.keys(ARCHITECTURES).join(', ')}`)
   const others = (architectures ?? []).filter(name => !known.classes.includes(name))
   if (others.length > 0) throw new InvalidModelError(`${path}: architecture ${others.join(', ')} is not known; of ${type} there is ${classesOf(known)}`)
   try {
     const { network, settings } = known.open(json)
-    return { network, config: JSON.stringify(settings) }
+    return { network: Object.keys(ranks).length === 0 ? network : factored(network, ranks), config: JSON.stringify(settings) }
   } catch (error) {
+    if (error instanceof InvalidModelError) throw new InvalidModelError(`${path}: ${RANKS_KEY}: ${error.message}`, { cause: error })
     if (!(error instanceof z.ZodError)) throw error
     throw new InvalidModelError(`${path}: ${z.prettifyError(error)}`, { cause: error })
   }
