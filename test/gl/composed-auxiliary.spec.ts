@@ -33,10 +33,11 @@ const matrix = ({ shape, values }: FloatTensor): tf.Tensor2D => tf.tensor2d(valu
 
 /** α·B·A·x + Σ c_k·α_k·B_k·A_k·x, written out, as a function of what is learned. */
 function whole (x: tf.Tensor2D, [a, b, weights]: readonly tf.Tensor[]): tf.Tensor2D {
-  const product = (up: tf.Tensor, down: tf.Tensor): tf.Tensor2D => tf.matMul(x, tf.transpose(tf.matMul(up as tf.Tensor2D, down as tf.Tensor2D)))
+  const product = (up: tf.Tensor, down: tf.Tensor, factor: number | tf.Tensor): tf.Tensor2D =>
+    tf.mul(tf.matMul(x, tf.transpose(tf.matMul(up as tf.Tensor2D, down as tf.Tensor2D))), factor) // [tokens, out]
   const frozen = earlier().map(({ a: down, b: up, scale }, k) =>
-    tf.mul(tf.mul(product(matrix(up), matrix(down)), scale), (weights as tf.Tensor | undefined) === undefined ? 1 : tf.slice(weights, k, 1)))
-  return tf.addN([tf.mul(product(b, a), SPEC.alpha / SPEC.rank), ...frozen])
+    product(matrix(up), matrix(down), (weights as tf.Tensor | undefined) === undefined ? scale : tf.mul(tf.slice(weights, k, 1), scale)))
+  return frozen.reduce<tf.Tensor2D>((sum, part) => tf.add(sum, part), product(b, a, SPEC.alpha / SPEC.rank))
 }
 
 const X = uniform([TOKENS, SITE.inFeatures], seeded(1))
@@ -64,14 +65,17 @@ describe('an auxiliary beside earlier ones', () => {
     it(`has the gradients that differentiating the whole would give, from pairs and from the whole's factors (${composition})`, async () => {
       const tensors = tf.memory().numTensors
       const auxiliary = made(composition)
-      const expected = tf.tidy(() => tf.grads((...w) => tf.sum(tf.mul(whole(matrix(X), w), matrix(GRADIENT))))([...auxiliary.parameters.values()]).map(tensor => tensor.dataSync()))
+      const expected = tf.tidy(() => tf.grads((...w) => tf.sum(tf.mul(whole(matrix(X), w), matrix(GRADIENT))))([...auxiliary.parameters.values()]).map(tensor => tensor.dataSync<'float32'>()))
       const contributed = await auxiliary.contributed()
-      const factors = tf.tidy(() => {
+      const [toA, toB] = tf.tidy(() => {
         const [a, b] = [contributed.get('lora_A.weight')!, contributed.get('lora_B.weight')!].map(matrix)
         const g = tf.matMul(matrix(GRADIENT), matrix(X), true) // [out, in]
-        const rest = (tensor: tf.Tensor): FloatTensor => ({ shape: tensor.shape, values: tensor.dataSync<'float32'>() })
-        return new Map([['lora_A.weight', rest(tf.matMul(b, g, true))], ['lora_B.weight', rest(tf.matMul(g, a, false, true))]])
+        return [tf.matMul(b, g, true), tf.matMul(g, a, false, true)].map(tensor => tensor.dataSync<'float32'>())
       })
+      const factors = new Map([
+        ['lora_A.weight', { shape: contributed.get('lora_A.weight')!.shape, values: toA }],
+        ['lora_B.weight', { shape: contributed.get('lora_B.weight')!.shape, values: toB }]
+      ])
       const [x, gradient] = [matrix(X), matrix(GRADIENT)]
       for (const found of [auxiliary.gradients(x, gradient), auxiliary.scaled(factors)]) {
         expect([...found.keys()]).to.deep.equal([...auxiliary.parameters.keys()])
