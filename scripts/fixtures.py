@@ -165,6 +165,32 @@ def make_curve(out, name, case):
     write(ends, folder / 'end.safetensors')
 
 
+PATTERNS = dict(base='gpt2-odd', sites=['wte', 'c_attn', 'c_proj'], r=4, lora_alpha=6, use_rslora=True,
+                rank_pattern={'h.1.attn.c_attn': 7, 'attn.c_proj': 2, 'c_proj': 5, r'wte': 3},
+                alpha_pattern={r'transformer\.h\.[01]\.mlp\..*': 9, '^transformer.h.0.attn.c_attn': 0.5, 'wte': 2})
+
+
+def make_patterns(out):
+    """A LoRA with ranks and alphas of their own for some sites, and what PEFT adds to the weight of each, as [out, in]."""
+    folder = out / 'peft' / 'patterns'
+    torch.manual_seed(8)
+    settings = dict(PATTERNS)
+    base, sites = settings.pop('base'), settings.pop('sites')
+    model = get_peft_model(load(out / base), LoraConfig(lora_dropout=0, target_modules=sites, fan_in_fan_out=True, task_type='CAUSAL_LM', **settings))
+    with torch.no_grad():
+        for n, parameter in model.named_parameters():
+            if 'lora_' in n:
+                parameter.normal_(0, 0.3)
+    deltas = {n.removeprefix('base_model.model.'): module.get_delta_weight('default').detach().T.contiguous()
+              for n, module in model.named_modules() if hasattr(module, 'get_delta_weight')}
+    model.peft_config['default'].base_model_name_or_path = base
+    model.save_pretrained(folder)
+    (folder / 'README.md').unlink(missing_ok=True)
+    write(deltas, folder / 'deltas.safetensors')
+    loss = model.eval()(**load_file(out / base / 'batch.safetensors')).loss.item()
+    (folder / 'loss.json').write_text(json.dumps({'base': base, 'loss': loss}) + '\n')
+
+
 GENERATING = ['gpt2-long', 'llama-grouped', 'llama-plain', 'mistral', 'qwen2', 'qwen3', 'bart', 't5']
 NEW_TOKENS = 40
 
@@ -344,6 +370,7 @@ def main():
     fixtures_tasks.make_tasks(args.out)
     for name, case in CURVES.items():
         make_curve(args.out, name, case)
+    make_patterns(args.out)
     for name in GENERATING:
         make_generated(args.out, name)
     make_optimizers(args.out)

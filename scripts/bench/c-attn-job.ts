@@ -6,7 +6,7 @@ import type { ModelInfo } from '../../src/model/base-model.js'
 import { selectSites } from '../../src/model/sites.js'
 import { Host, type HostedStep } from '../../src/node/host/host.js'
 import type { LentModel } from '../../src/node/host/lent-model.js'
-import { Jobs } from '../../src/node/jobs.js'
+import { type JoinedJob, Jobs } from '../../src/node/jobs.js'
 import { BlobStore } from '../../src/protocols/blob/index.js'
 import type { ContributionRecord } from '../../src/protocols/contribution/index.js'
 import type { Batch, Mode, Site } from '../../src/types.js'
@@ -15,7 +15,9 @@ import { LORA } from './random-adapter.js'
 /** LoRA at every c_attn: what everything here trains. */
 export function cAttnJob (info: ModelInfo, mode: Mode): { readonly job: Job, readonly sites: readonly Site[] } {
   const chosen = [...selectSites(info, ['c_attn'])].sort((a, b) => a.name < b.name ? -1 : 1)
-  return { job: { name: 'bench', model: info.id, sites: chosen.map(({ name }) => name), auxiliary: LORA, mode, interval: 1, seed: 0 }, sites: chosen }
+  const { kind, ...auxiliary } = LORA
+  const merge = mode === 'collaboration' ? 'during' : 'never'
+  return { job: { name: 'bench', model: info.id, sites: chosen.map(({ name }) => name), auxiliary, kinds: [kind], mode, merge, interval: 1, seed: 0 }, sites: chosen }
 }
 
 /** Jobs of a node without a network, whose blobs are in a store that others may share. */
@@ -26,12 +28,12 @@ export async function jobsOfNewPeer (store: BlobStore): Promise<Jobs> {
 /** A host in this process, at which the job is open. */
 export class OpenHost {
   readonly host: Host
-  readonly #job: string
+  readonly #joined: JoinedJob
   readonly #peer: PeerId
 
-  private constructor (host: Host, job: string, peer: PeerId) {
+  private constructor (host: Host, joined: JoinedJob, peer: PeerId) {
     this.host = host
-    this.#job = job
+    this.#joined = joined
     this.#peer = peer
   }
 
@@ -40,12 +42,13 @@ export class OpenHost {
     const host = new Host({ model, jobs })
     const { job, sites } = cAttnJob(model.info, mode)
     host.open(job)
-    return new OpenHost(host, jobs.join(job, sites).id, peerIdFromString(jobs.peer))
+    return new OpenHost(host, jobs.join(job, sites), peerIdFromString(jobs.peer))
   }
 
   /** A training step of the base model alone, or of a trainer with its auxiliary. */
   async step (batch: Batch, signal: AbortSignal, contribution: ContributionRecord | null = null): Promise<HostedStep> {
     const peer = contribution === null ? this.#peer : peerIdFromString(contribution.peer)
-    return await this.host.step(peer, { job: this.#job, step: 0, purpose: 'train', adapted: contribution !== null, wire: 'f32', contribution, batch }, 'tensors', signal)
+    const { id, job: { sites } } = this.#joined
+    return await this.host.step(peer, { job: id, step: 0, purpose: 'train', adapted: contribution !== null, wire: 'f32', sites: [...sites], contribution, batch }, 'tensors', signal)
   }
 }

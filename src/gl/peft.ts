@@ -112,7 +112,7 @@ export async function readAdapter (folder: string): Promise<Adapter> {
 /** The adapters whose sum a folder holds: one, or where there are such that cannot be one, all of its parts. Throws as `readAdapter` does. */
 export async function readAdapters (folder: string): Promise<Adapter[]> {
   const names = await readdir(folder).catch((): string[] => [])
-  const parts = names.includes(CONFIG_FILE) ? [] : names.filter(name => PART.test(name)).sort()
+  const parts = names.includes(CONFIG_FILE) ? [] : names.filter(name => PART.test(name)).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
   return await Promise.all(parts.length === 0 ? [readAdapter(folder)] : parts.map(async part => await readAdapter(join(folder, part))))
 }
 

@@ -7,18 +7,24 @@ import { joinBlocks } from '../../src/gl/row-blocks.js'
 import { inputShape, outputShape } from '../../src/places.js'
 import type { AuxiliarySpec, AuxiliaryTensors, FloatTensor, Site } from '../../src/types.js'
 import { seeded } from '../merge/random.js'
+import { shapeAt } from '../merge/reference.js'
 import { relativeError } from '../support/compare.js'
 import { randomAdapter, uniform } from './adaptation.js'
 import { convolve, CONVOLUTIONS } from './convolve.js'
+import { LAYERS } from './layers.js'
 
 const ROWS = 3
 const IMAGE = { input: 1, target: 1 }
-const SPECS: readonly AuxiliarySpec[] = [{ kind: 'low-rank', rank: 2, alpha: 3 }, { kind: 'linear', rank: 2, alpha: 3 }]
+const LOW_RANK: AuxiliarySpec = { kind: 'low-rank', rank: 2, alpha: 3 }
+const SPECS: readonly AuxiliarySpec[] = [
+  LOW_RANK, { ...LOW_RANK, ranks: { [CONVOLUTIONS[0].name]: 3 }, alphas: { [CONVOLUTIONS[1].name]: 5 }, rankStabilised: true },
+  { kind: 'linear', rank: 2, alpha: 3 }, { kind: 'mlp', rank: 2, alpha: 3 }
+]
 
-/** α·g(x) as PEFT has it: a convolution, whose factors are one after another of single pixels. */
-function addedBy ({ rank, alpha }: AuxiliarySpec, { convolution }: Site, x: tf.Tensor2D, [first, ...others]: readonly tf.Tensor2D[]): tf.Tensor2D {
-  const inner = convolve(convolution!, x, first) // [patches, r], or [patches, out]
-  return tf.mul(others.reduce((own, factor) => tf.matMul(own, factor, false, true), inner), alpha / rank)
+/** α·g(x) as PEFT has it: a convolution, after which come others of single pixels. */
+function addedBy (spec: AuxiliarySpec, { name, convolution }: Site, x: tf.Tensor2D, [first, ...others]: readonly tf.Tensor[]): tf.Tensor2D {
+  const inner = convolve(convolution!, x, first as tf.Tensor2D) // [patches, r], or [patches, out]
+  return tf.mul(LAYERS[spec.kind](inner, others), shapeAt(spec, name).scale)
 }
 
 function loss (output: tf.Tensor): tf.Scalar {
@@ -26,7 +32,7 @@ function loss (output: tf.Tensor): tf.Scalar {
 }
 
 function matrix ({ values, shape }: FloatTensor): tf.Tensor2D {
-  return tf.tensor2d(values, shape as [number, number])
+  return tf.tensor(values, shape as [number, number])
 }
 
 function pixels (site: Site, rows: number, seed: number): tf.Tensor2D {
@@ -43,14 +49,14 @@ describe('gl: auxiliaries of convolutions', () => {
 
   for (const site of CONVOLUTIONS) {
     for (const spec of SPECS) {
-      const what = `${spec.kind}, ${site.name}`
+      const what = `${JSON.stringify(spec)}, ${site.name}`
       const somewhere = randomAdapter(spec, [site], seeded(1)).get(site.name)!
 
       /** ∇ĥ, and what back-propagation through f(x) + α·g(x) gives the parameters. */
       const backPropagated = (x: tf.Tensor2D, tensors: AuxiliaryTensors): { gradient: tf.Tensor2D, parameters: tf.Tensor[] } => {
         const frozen = convolve(site.convolution!, x, matrix(uniform([site.outFeatures, site.inFeatures], seeded(2))))
         const weights = [...tensors.values()].map(matrix)
-        const parameters = tf.grads((...w) => loss(tf.add(frozen, addedBy(spec, site, x, w as tf.Tensor2D[]))))(weights)
+        const parameters = tf.grads((...w) => loss(tf.add(frozen, addedBy(spec, site, x, w))))(weights)
         return { gradient: tf.grad(loss)(tf.add(frozen, addedBy(spec, site, x, weights))) as tf.Tensor2D, parameters }
       }
 
@@ -70,7 +76,7 @@ describe('gl: auxiliaries of convolutions', () => {
       it(`add a convolution to the rows of their owner, ${what}`, () => {
         const before = tf.memory().numTensors
         const own = { spec, adapter: new Map([[site.name, somewhere]]) }
-        const { inputs, apply } = joinBlocks([{ rows: 1, own: null }, { rows: 2, own }, { rows: 1, own: null }], [site.name])
+        const { inputs, apply } = joinBlocks([{ rows: 1, own: [] }, { rows: 2, own: [own] }, { rows: 1, own: [] }], [site.name])
         tf.tidy(() => {
           const x = pixels(site, 4, 4)
           const every = addedBy(spec, site, x, [...somewhere.values()].map(matrix)) // [patches, out]
@@ -98,7 +104,7 @@ describe('gl: auxiliaries of convolutions', () => {
               const [, ...rest] = tensor.shape
               return { shape: [ROWS, ...rest], values: tf.slice(tensor, 1).dataSync<'float32'>() }
             })
-            for (const [i, factor] of [...sumOfRows(spec, a, b).factors.values()].entries()) expectEqual(tf.mul(matrix(factor), spec.alpha / spec.rank), parameters[i], what)
+            for (const [i, factor] of [...sumOfRows(spec, site.name, a, b).factors.values()].entries()) expectEqual(tf.mul(matrix(factor), shapeAt(spec, site.name).scale), parameters[i], what)
           })
           expect(tf.memory().numTensors).to.equal(before)
         })

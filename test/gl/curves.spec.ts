@@ -50,7 +50,7 @@ describe('gl: Gradient Learning against PEFT', () => {
       })
       const [losses, rates, norms] = [[], [], []] as number[][]
       for (let step = 0; step < curve.losses.length; step++) {
-        const beside = { spec, adapter: await learner.adapter() }
+        const beside = [{ spec, tensors: await learner.adapter() }]
         const [{ loss, data }] = await model.pass({ parts: [{ batch, beside }], sites: sites.map(site => site.name), merged: null })
         for (const [site, own] of data) learner.gather(site, own)
         learner.endBatch()

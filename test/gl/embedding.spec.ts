@@ -12,6 +12,7 @@ import { seeded } from '../merge/random.js'
 import { relativeError } from '../support/compare.js'
 import { randomAdapter, uniform } from './adaptation.js'
 import { differentiatedFactors } from './differentiated-factors.js'
+import { LAYERS } from './layers.js'
 
 const EMBEDDING: Site = { name: 'wte', inFeatures: 11, outFeatures: 6, embedding: true }
 const LINEAR: Site = { name: 'wte', inFeatures: 11, outFeatures: 6 }
@@ -19,10 +20,10 @@ const ROWS = 4
 const PLACES = 5
 /** Some tokens come several times in a row and in several rows, one never. */
 const TOKENS = Int32Array.of(3, 0, 3, 10, 7, 7, 7, 7, 7, 7, 0, 1, 2, 4, 5, 10, 6, 3, 8, 8)
-const SPECS: readonly AuxiliarySpec[] = [{ kind: 'low-rank', rank: 2, alpha: 3 }, { kind: 'linear', rank: 2, alpha: 3 }]
+const SPECS: readonly AuxiliarySpec[] = [{ kind: 'low-rank', rank: 2, alpha: 3 }, { kind: 'linear', rank: 2, alpha: 3 }, { kind: 'mlp', rank: 2, alpha: 3 }]
 
 function matrix ({ values, shape }: FloatTensor): tf.Tensor2D {
-  return tf.tensor2d(values, shape as [number, number])
+  return tf.tensor(values, shape as [number, number])
 }
 
 /** `[places, 1]` */
@@ -45,9 +46,9 @@ function loss (output: tf.Tensor): tf.Scalar {
 }
 
 /** α·g(x) as PEFT has it: the adapter's own rows of tokens. */
-function addedBy ({ rank, alpha }: AuxiliarySpec, [first, ...others]: readonly tf.Tensor2D[]): tf.Tensor2D {
-  const inner = tf.matMul(oneHot(), first, false, true)
-  return tf.mul(others.reduce((own, factor) => tf.matMul(own, factor, false, true), inner), alpha / rank)
+function addedBy ({ kind, rank, alpha }: AuxiliarySpec, [first, ...others]: readonly tf.Tensor[]): tf.Tensor2D {
+  const inner: tf.Tensor2D = tf.matMul(oneHot(), first, false, true)
+  return tf.mul(LAYERS[kind](inner, others), alpha / rank)
 }
 
 function pairOf (x: Int32Array, places: number): SitePair {
@@ -66,7 +67,7 @@ describe('gl: auxiliaries of embeddings', () => {
       tf.tidy(() => {
         const frozen = matrix(uniform([TOKENS.length, EMBEDDING.outFeatures], seeded(2)))
         const weights = [...somewhere.values()].map(matrix)
-        const expected = tf.grads((...w) => loss(tf.add(frozen, addedBy(spec, w as tf.Tensor2D[]))))(weights)
+        const expected = tf.grads((...w) => loss(tf.add(frozen, addedBy(spec, w))))(weights)
         const gradient = tf.grad(loss)(tf.add(frozen, addedBy(spec, weights))) as tf.Tensor2D
         for (const [i, [name, own]] of [...auxiliary.gradients(tokens(), gradient)].entries()) expectEqual(own, expected[i], name)
       })
@@ -76,7 +77,7 @@ describe('gl: auxiliaries of embeddings', () => {
 
     it(`add to the rows of their owner what they would to rows of zeros and a 1, ${spec.kind}`, () => {
       const before = tf.memory().numTensors
-      const blocks: RowBlock[] = [{ rows: 1, own: null }, { rows: 2, own: { spec, adapter: new Map([['wte', somewhere]]) } }, { rows: 1, own: null }]
+      const blocks: RowBlock[] = [{ rows: 1, own: [] }, { rows: 2, own: [{ spec, adapter: new Map([['wte', somewhere]]) }] }, { rows: 1, own: [] }]
       const { inputs, apply } = joinBlocks(blocks, ['wte'])
       tf.tidy(() => {
         const input = (name: string): tf.Tensor2D => matrix(inputs.get(name)!)
@@ -90,8 +91,8 @@ describe('gl: auxiliaries of embeddings', () => {
       const auxiliary = new Auxiliary(spec, wide, { seed: 3 })
       const own = await auxiliary.toTensors()
       auxiliary.dispose()
-      for (const name of ['lora_A.weight', 'weight']) expect([...own.get(name)?.values ?? []].every(value => value === 0)).to.equal(true)
-      if (spec.kind === 'linear') return
+      for (const name of ['lora_A.weight', 'weight', 'layers.2.weight', 'layers.2.bias']) expect([...own.get(name)?.values ?? []].every(value => value === 0)).to.equal(true)
+      if (spec.kind !== 'low-rank') return
       const { values } = own.get('lora_B.weight')!
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length
       const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length
@@ -120,7 +121,7 @@ describe('gl: auxiliaries of embeddings', () => {
           gradient: { shape: [to - from, EMBEDDING.outFeatures], values: gradient.values.subarray(from * EMBEDDING.outFeatures, to * EMBEDDING.outFeatures) }
         }
         const expected = differentiatedFactors(spec, EMBEDDING, adapter.get('wte')!, pair).factors
-        for (const [name, { values }] of sumOfRows(spec, a, b).factors) expect(relativeError(values, expected.get(name)!.values), name).to.be.below(1e-6)
+        for (const [name, { values }] of sumOfRows(spec, 'wte', a, b).factors) expect(relativeError(values, expected.get(name)!.values), name).to.be.below(1e-6)
       }
     })
     expect(ROWS * PLACES).to.equal(TOKENS.length)

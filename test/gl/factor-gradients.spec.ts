@@ -8,9 +8,19 @@ import { relativeError } from '../support/compare.js'
 import { randomAdapter, SITES, uniform } from './adaptation.js'
 import { differentiatedFactors, tensorAtRest } from './differentiated-factors.js'
 
-function lowRank (rank: number): AuxiliarySpec {
-  return { kind: 'low-rank', rank, alpha: 2 * rank }
+function lowRank (rank: number, ranks: Readonly<Record<string, number>> = {}): AuxiliarySpec {
+  return { kind: 'low-rank', rank, alpha: 2 * rank, ranks }
 }
+
+/** Who owns rows of a pass. */
+const OWNERS: ReadonlyArray<ReadonlyArray<AuxiliarySpec | null>> = [
+  [lowRank(3)],
+  [lowRank(1), null, lowRank(8)],
+  [lowRank(8), lowRank(9), lowRank(2)],
+  [null, lowRank(16)],
+  [lowRank(2, { [SITES[0].name]: 5, [SITES[2].name]: 1 })],
+  [lowRank(1, { [SITES[1].name]: 17 }), null, lowRank(9, { [SITES[0].name]: 2 }), lowRank(3)]
+]
 
 /** The first rows of a matrix from one of them. */
 function rowsOf ({ shape: [, features], values }: FloatTensor, first: number, count: number): FloatTensor {
@@ -37,14 +47,11 @@ describe('gl: gradients of factors', () => {
   before(async () => { await startBackend() })
 
   for (const length of [1, 5]) {
-    for (const ranks of [[3], [1, null, 8], [8, 9, 2], [null, 16]]) {
-      it(`are those of each owner's rows by themselves, ranks ${ranks.join()}, ${length} tokens a row`, () => {
+    for (const owners of OWNERS) {
+      it(`are those of each owner's rows by themselves, ranks ${owners.map(spec => JSON.stringify(spec && [spec.rank, spec.ranks])).join()}, ${length} tokens a row`, () => {
         const before = tf.memory().numTensors
         const random = seeded(7)
-        const blocks = ranks.map((rank, i) => {
-          const spec = lowRank(rank ?? 1)
-          return { rows: i + 1, fitted: rank === null ? null : { spec, adapter: randomAdapter(spec, SITES, random) } }
-        })
+        const blocks = owners.map((spec, i) => ({ rows: i + 1, fitted: spec && { spec, adapter: randomAdapter(spec, SITES, random) } }))
         const rows = blocks.reduce((sum, block) => sum + block.rows, 0)
         const data = new Map(SITES.map(({ name, inFeatures, outFeatures }) =>
           [name, { x: uniform([rows * length, inFeatures], random), gradient: uniform([rows * length, outFeatures], random) }]))
@@ -61,7 +68,7 @@ describe('gl: gradients of factors', () => {
             if (fitted === null) {
               expect(Math.max(...cut(a).values, ...cut(b).values)).to.equal(0)
             } else {
-              const { factors } = sumOfRows(fitted.spec, cut(a), cut(b))
+              const { factors } = sumOfRows(fitted.spec, site.name, cut(a), cut(b))
               const expected = differentiatedFactors(fitted.spec, site, fitted.adapter.get(site.name)!, { x: rowsOf(x, row * length, count * length), gradient: rowsOf(gradient, row * length, count * length) })
               expect([...factors.keys()]).to.deep.equal([...expected.factors.keys()])
               for (const [name, { shape, values }] of expected.factors) {
@@ -90,6 +97,6 @@ describe('gl: gradients of factors', () => {
 
   it('are had of low-rank auxiliaries alone', () => {
     expect(hasFactors(lowRank(2))).to.equal(true)
-    expect(hasFactors({ kind: 'linear', rank: 1, alpha: 1 })).to.equal(false)
+    for (const kind of ['linear', 'mlp'] as const) expect(hasFactors({ kind, rank: 1, alpha: 1 })).to.equal(false)
   })
 })

@@ -50,7 +50,7 @@ export async function trainAuxiliaries ({ model: folder, batches, optimizer, rat
   })
   try {
     for (const batch of batches) {
-      const beside = { spec, adapter: await learner.adapter() }
+      const beside = [{ spec, tensors: await learner.adapter() }]
       const [{ data }] = await model.pass({ parts: [{ batch, beside }], sites: sites.map(({ name }) => name), merged: null })
       for (const [site, own] of data) learner.gather(site, own)
       learner.endBatch()
@@ -67,7 +67,7 @@ export async function trainAuxiliaries ({ model: folder, batches, optimizer, rat
 export async function accuracyBeside (folder: string, batch: Batch, spec: AuxiliarySpec, adapter: AdapterTensors): Promise<number> {
   const model = await LocalModel.open(folder, {}, () => {})
   try {
-    const [{ logits }] = await model.pass({ parts: [{ batch, beside: { spec, adapter } }], sites: [], merged: null, logits: true })
+    const [{ logits }] = await model.pass({ parts: [{ batch, beside: [{ spec, tensors: adapter }] }], sites: [], merged: null, logits: true })
     return accuracyOf(logits!.values, batch)
   } finally {
     await model.dispose()

@@ -7,6 +7,7 @@ import { pEvent } from 'p-event'
 import { startBackend } from '../../src/engine/backend.js'
 import { InvalidBatchError, UnknownJobError } from '../../src/errors.js'
 import { encodeAdapter } from '../../src/gl/adapter-message.js'
+import { specsOf } from '../../src/job.js'
 import { ContributionMap } from '../../src/merge/contribution-map.js'
 import { ModelThread } from '../../src/node/host/model-thread.js'
 import { type Member, memberOf } from '../../src/node/job-members.js'
@@ -273,18 +274,18 @@ async function unsigned (job: string): Promise<ContributionRecord> {
 
 /** In the name of a host that did not sign it, with an auxiliary that would count. */
 async function countable (job: string, liar: ColaNode): Promise<ContributionRecord> {
-  const { job: { auxiliary }, sites } = liar.jobs.get(job)!
-  const manifest = liar.store.put(encodeAdapter(randomAdapter(auxiliary, sites, seeded(1))), 'contribution')
+  const { job: agreed, sites } = liar.jobs.get(job)!
+  const manifest = liar.store.put(encodeAdapter(randomAdapter(specsOf(agreed)[0], sites, seeded(1))), 'contribution')
   return { ...await signed({ job, manifest }), peer: idOf(liar) }
 }
 
 /** The state that a host would have, had the trainer contributed something else in its latest round. */
 async function withForgedAuxiliary (...[reply, { job }, liar]: Parameters<NonNullable<Lies['reply']>>): Promise<StepReply> {
-  const [{ record, adapter }] = liar.jobs.get(job)!.members.held
+  const [{ record, spec, adapter }] = liar.jobs.get(job)!.members.held
   const other: AdapterTensors = new Map([...adapter].map(([site, own]) =>
     [site, new Map([...own].map(([name, { shape, values }]) => [name, { shape, values: values.map(value => value + 1) }]))]))
   const forged = { ...record, manifest: liar.store.put(encodeAdapter(other), 'contribution') }
   const state = new ContributionMap<Member>()
-  state.add(memberOf(forged, other))
+  state.add(memberOf(forged, { spec, adapter: other }))
   return await Promise.resolve({ ...reply, members: [forged], version: state.stateId() })
 }

@@ -39,7 +39,7 @@ describe('base models with convolutions', () => {
           const adapter = randomAdapter(spec, sites, seeded(1))
           const options = { sites, logits: true } as const
           const [frozen] = await model.pass([batch], options)
-          const [beside] = await model.pass([batch], { ...options, beside: ({ rows }) => joinBlocks([{ rows, own: { spec, adapter } }], [...adapter.keys()]) })
+          const [beside] = await model.pass([batch], { ...options, beside: ({ rows }) => joinBlocks([{ rows, own: [{ spec, adapter }] }], [...adapter.keys()]) })
           await model.merge(changesOf(spec, adapter))
           const [merged] = await model.pass([batch], options)
           expect(relativeError(frozen.logits!.values, merged.logits!.values)).to.be.above(1e-2)

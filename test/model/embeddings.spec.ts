@@ -49,7 +49,7 @@ describe('base models with adapted embeddings', () => {
           const adapter = randomAdapter(spec, sites, seeded(1))
           const options = { sites, logits: true } as const
           const [frozen] = await model.pass([batch], options)
-          const [beside] = await model.pass([batch], { ...options, beside: ({ rows }) => joinBlocks([{ rows, own: { spec, adapter } }], [...adapter.keys()]) })
+          const [beside] = await model.pass([batch], { ...options, beside: ({ rows }) => joinBlocks([{ rows, own: [{ spec, adapter }] }], [...adapter.keys()]) })
           await model.merge(changesOf(spec, adapter))
           const [merged] = await model.pass([batch], options)
           expect(relativeError(frozen.logits!.values, merged.logits!.values)).to.be.above(1e-2)
@@ -72,7 +72,7 @@ describe('base models with adapted embeddings', () => {
         const [{ pairs, reduced }] = await model.pass([batch], { sites, reduce: ({ rows }) => factorGradients([{ rows, fitted: { spec: LOW_RANK, adapter } }], sites) })
         for (const site of sites) {
           const made = reduced.get(site.name)!
-          const { factors } = sumOfRows(LOW_RANK, made.get('A')!, made.get('B')!)
+          const { factors } = sumOfRows(LOW_RANK, site.name, made.get('A')!, made.get('B')!)
           const expected = differentiatedFactors(LOW_RANK, site, adapter.get(site.name)!, pairs.get(site.name)!).factors
           for (const [parameter, { values }] of factors) expect(relativeError(values, expected.get(parameter)!.values), `${site.name}.${parameter}`).to.be.below(1e-5)
         }

@@ -49,7 +49,7 @@ describe('generation', () => {
         expect(await all(model.decoder(), prompt, { noRepeatNgramSize: 3 })).to.deep.equal(withoutRepetition)
         const { spec, tensors } = await readAdapter(join(FIXTURES, name, 'adapter'))
         const sites = selectSites(model.info, [...tensors.keys()])
-        expect(await all(model.decoder(joinBlocks([{ rows: 1, own: { spec, adapter: tensors } }], [...tensors.keys()])), prompt)).to.deep.equal(adapted)
+        expect(await all(model.decoder(joinBlocks([{ rows: 1, own: [{ spec, adapter: tensors }] }], [...tensors.keys()])), prompt)).to.deep.equal(adapted)
         await model.merge(changesOf(spec, tensors, sites))
         expect(await all(model.decoder(), prompt)).to.deep.equal(adapted)
         await model.dispose()

@@ -23,7 +23,7 @@ describe('several batches joined in one pass', () => {
           const [alone] = await model.pass({ ...pass, parts: [part] })
           expectSameResult(together[i], alone, { loss: 1e-6, tensors: 1e-5 })
         }
-        if (info.positions > 0) expect(new Set(parts.map(({ batch }) => lengthsOf(batch).input)).size).to.be.above(1)
+        if (info.positions > 0 && count > 2) expect(new Set(parts.map(({ batch }) => lengthsOf(batch).input)).size).to.be.above(1)
       }
       await model.dispose()
     })

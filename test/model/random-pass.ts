@@ -21,18 +21,21 @@ export function randomPass (info: ModelInfo, number: number, random: () => numbe
   return {
     parts,
     sites: sites.map(({ name }) => name),
-    merged: 'merged' in way ? { state: `${number}`, spec, members: [contribution(3, spec, sites, random), contribution(1, spec, sites, random)] } : null
+    merged: 'merged' in way ? { state: `${number}`, members: [contribution(3, spec, sites, random), contribution(1, specOf(number + 1), sites.slice(1), random)] } : null
   }
 }
 
-/** A batch of a few rows, whose trainer may want what its pairs do to its factors. */
-export function randomPart (info: ModelInfo, sites: readonly Site[], spec: AuxiliarySpec, beside: boolean, random: () => number): LentPart {
-  const own = { spec, adapter: randomAdapter(spec, sites, random) }
+/** A batch of a few rows, beside which there may be several auxiliaries, and whose trainer may want what its pairs do to its factors. */
+export function randomPart (info: ModelInfo, sites: readonly Site[], kind: AuxiliarySpec, beside: boolean, random: () => number): LentPart {
+  const [first] = sites
+  const spec = { ...kind, ranks: { [first.name]: kind.rank + 2 }, alphas: { [first.name]: 3 * kind.alpha } }
+  const adapter = randomAdapter(spec, sites, random)
+  const others = random() < 0.3 ? AUXILIARY_KINDS.map((_, k) => specOf(k)) : []
   const factors = hasFactors(spec) && random() < 0.5
   return {
     batch: randomRows(info, 1 + Math.floor(random() * 4), random),
-    beside: beside ? own : null,
-    ...(factors ? { wire: 'factors', fitted: own } as const : {})
+    beside: beside ? [{ spec, tensors: adapter }, ...others.map(other => ({ spec: other, tensors: randomAdapter(other, [first], random) }))] : [],
+    ...(factors ? { wire: 'factors', fitted: { spec, adapter } } as const : {})
   }
 }
 

@@ -118,7 +118,7 @@ describe(`compiled passes on ${DEVICE}`, () => {
   before(async () => {
     backend = await startBackend()
     open = await LocalModel.open(join(FIXTURES, 'gpt2-odd'), { device: DEVICE }, () => {})
-    await open.pass({ parts: [{ batch: await readBatch('gpt2-odd'), beside: null }], sites: [], merged: null })
+    await open.pass({ parts: [{ batch: await readBatch('gpt2-odd'), beside: [] }], sites: [], merged: null })
   })
   after(async () => { await open.dispose() })
 

@@ -12,7 +12,8 @@ import { seeded } from '../merge/random.js'
 export const SPEC: AuxiliarySpec = { kind: 'low-rank', rank: 2, alpha: 4 }
 
 export function jobOf (mode: Mode): Job {
-  return { name: 'cooking', model: 'a'.repeat(64), sites: SITES.map(({ name }) => name).sort(), auxiliary: SPEC, mode, interval: 1, seed: 7 }
+  const { kind, rank, alpha } = SPEC
+  return { name: 'cooking', model: 'a'.repeat(64), sites: SITES.map(({ name }) => name).sort(), auxiliary: { rank, alpha }, kinds: [kind], mode, merge: mode === 'collaboration' ? 'during' : 'never', interval: 1, seed: 7 }
 }
 
 /** An adapter of the job's shapes, one for each seed. */

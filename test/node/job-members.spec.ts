@@ -161,7 +161,7 @@ describe('the members of a job', () => {
     await here.until(() => here.members.holdsLatestOf(author.peer))
     here.offer(rounds[0])
     await here.fetch(rounds[0])
-    await here.members.adapterOf(rounds[0].record, soon())
+    await here.members.contributedBy(rounds[0].record, soon())
     expect(here.pulled).to.deep.equal([1])
   })
 
@@ -210,7 +210,7 @@ describe('the members of a job', () => {
         const damaged = await author.signsBytes(bytes, { round: 2 })
         here.have(damaged)
         expect((await failureOf(here.members.fetch(damaged.record, soon()))).name).to.equal(error)
-        expect((await failureOf(here.members.adapterOf(damaged.record, soon()))).name).to.equal(error)
+        expect((await failureOf(here.members.contributedBy(damaged.record, soon()))).name).to.equal(error)
         here.offer(damaged)
         await here.until(() => here.logged.length === 1)
         expect(here.logged[0].name).to.equal(error)
@@ -323,7 +323,7 @@ describe('the members of a job', () => {
       const here = new Here('joint', rounds)
       await here.fetch(...rounds)
       for (const [i, { record }] of rounds.entries()) {
-        if (i >= 2) expect(await here.members.adapterOf(record, soon())).to.deep.equal(adapterOf(i))
+        if (i >= 2) expect(await here.members.contributedBy(record, soon())).to.deep.equal({ spec: SPEC, adapter: adapterOf(i) })
       }
       expect(here.pulled).to.deep.equal([1, 2, 3, 4, 5, 6])
       expect(here.rounds).to.deep.equal([6])
@@ -335,7 +335,7 @@ describe('the members of a job', () => {
       const here = new Here('joint', [...rounds, ...many])
       await here.fetch(...rounds.slice(0, 4), ...many)
       const pulled = here.pulled.length
-      for (const { record } of [...rounds.slice(0, 4), ...many.slice(4)]) await here.members.adapterOf(record, soon())
+      for (const { record } of [...rounds.slice(0, 4), ...many.slice(4)]) await here.members.contributedBy(record, soon())
       expect(here.pulled).to.have.length(pulled)
     })
 
@@ -343,7 +343,7 @@ describe('the members of a job', () => {
       const here = new Here('joint', rounds)
       await here.fetch(...rounds)
       const state = here.members.stateId()
-      expect(await here.members.adapterOf(rounds[0].record, soon())).to.deep.equal(adapterOf(0))
+      expect(await here.members.contributedBy(rounds[0].record, soon())).to.deep.equal({ spec: SPEC, adapter: adapterOf(0) })
       expect(here.pulled.at(-1)).to.equal(1)
       expect(here.members.stateId()).to.equal(state)
     })

@@ -24,13 +24,21 @@ const JOB: Job = {
   name: 'cooking',
   model: 'a'.repeat(64),
   sites: ['h.0.attn', 'h.1.attn'],
-  auxiliary: { kind: 'low-rank', rank: 8, alpha: 16 },
+  auxiliary: { rank: 8, alpha: 16 },
+  kinds: ['low-rank'],
   mode: 'alone',
+  merge: 'never',
   interval: 1,
   seed: 7
 }
+const BY_SITE: Job = {
+  ...JOB,
+  auxiliary: { rank: 8, alpha: 16, ranks: { 'h.0.attn': 3 }, alphas: { 'h.1.attn': 0.5 }, rankStabilised: true },
+  kinds: ['low-rank', 'linear', 'mlp'],
+  merge: 'after'
+}
 const OPENED: OpenReply = { model: JOB.model, sites: JOB.sites.map(name => ({ name, inFeatures: 3, outFeatures: 5 })) }
-const REPLY: StepReply = { loss: 1.5, tokens: 4, version: null, members: [], timings: { queued: 0, pass: 12.25 } }
+const REPLY: StepReply = { loss: 1.5, tokens: 4, version: null, members: [], timings: { queued: 0, pass: 12.25 }, shared: 1 }
 
 function batchOf (rows: number, length: number): Batch {
   const integers = (value: (i: number) => number): Int32Array => Int32Array.from({ length: rows * length }, (_, i) => value(i))
@@ -38,7 +46,7 @@ function batchOf (rows: number, length: number): Batch {
 }
 
 function requestOf (fields: Partial<StepRequest> = {}): StepRequest {
-  return { job: 'b'.repeat(64), step: 1, purpose: 'train', adapted: true, wire: 'f32', contribution: null, batch: batchOf(2, 3), ...fields }
+  return { job: 'b'.repeat(64), step: 1, purpose: 'train', adapted: true, wire: 'f32', sites: [...JOB.sites], contribution: null, batch: batchOf(2, 3), ...fields }
 }
 
 /** What a host does, at once or in time. */
@@ -77,17 +85,19 @@ describe('step', () => {
     return await stepClient()(trainer).step(host.peerId, request, { signal })
   }
 
-  it('opens a job at the host, which hears whose it is', async () => {
-    const heard: unknown[] = []
-    await serve({
-      open: (peer, job) => {
-        heard.push([peer.toString(), job])
-        return OPENED
-      }
+  for (const job of [JOB, BY_SITE]) {
+    it(`opens a job at the host, which hears whose it is: ${job.kinds.join(' and ')}`, async () => {
+      const heard: unknown[] = []
+      await serve({
+        open: (peer, job) => {
+          heard.push([peer.toString(), job])
+          return OPENED
+        }
+      })
+      expect(await open(job)).to.deep.equal(OPENED)
+      expect(heard).to.deep.equal([[trainer.peerId.toString(), job]])
     })
-    expect(await open()).to.deep.equal(OPENED)
-    expect(heard).to.deep.equal([[trainer.peerId.toString(), JOB]])
-  })
+  }
 
   for (const [rows, length] of [[1, 1], [3, 5], [1, 1024], [512, 1024]]) {
     it(`gives the host a batch of ${rows} × ${length} as it is`, async () => {
@@ -230,6 +240,9 @@ describe('step', () => {
       'a purpose that it does not know': { purpose: 'surprise' },
       'a wire format that it does not know': { wire: 'f64' },
       'a job that is not an id': { job: 'cooking' },
+      'sites that are not sorted': { sites: ['h.1.attn', 'h.0.attn'] },
+      'a site twice': { sites: ['h.0.attn', 'h.0.attn'] },
+      'a site without a name': { sites: [''] },
       'a contribution that is none': { contribution: { round: 1 } },
       'a key that it does not know': { surprise: true }
     }
@@ -247,8 +260,16 @@ describe('step', () => {
       'a job with a site twice': { sites: ['a', 'a'] },
       'a job of rank 0': { auxiliary: { ...JOB.auxiliary, rank: 0 } },
       'a job whose alpha is not a number': { auxiliary: { ...JOB.auxiliary, alpha: NaN } },
+      'a job of rank 0 at a site': { auxiliary: { ...JOB.auxiliary, ranks: { 'h.0.attn': 0 } } },
+      'a job whose rank is not a whole number at a site': { auxiliary: { ...JOB.auxiliary, ranks: { 'h.0.attn': 1.5 } } },
+      'a job whose alpha is 0 at a site': { auxiliary: { ...JOB.auxiliary, alphas: { 'h.0.attn': 0 } } },
+      'a job with a key about its auxiliaries that it does not know': { auxiliary: { ...JOB.auxiliary, kind: 'low-rank' } },
+      'a job of no kind': { kinds: [] },
+      'a job of a kind twice': { kinds: ['low-rank', 'low-rank'] },
+      'a job of a kind that it does not know': { kinds: ['low-rank', 'surprise'] },
       'a job with a seed of 33 bits': { seed: 2 ** 32 },
-      'a job in a mode that it does not know': { mode: 'surprise' }
+      'a job in a mode that it does not know': { mode: 'surprise' },
+      'a job that is merged when it does not know': { merge: 'sometimes' }
     }
     for (const [what, fields] of Object.entries(jobs)) {
       it(what, async () => {

@@ -4,19 +4,23 @@ import type { PeerId } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { expect } from 'chai'
 import type { Job } from '../../../src/job.js'
-import { Host } from '../../../src/node/host/host.js'
+import { Host, type HostedStep } from '../../../src/node/host/host.js'
 import { LocalModel } from '../../../src/node/host/local-model.js'
 import { type JoinedJob, Jobs } from '../../../src/node/jobs.js'
 import { BlobStore } from '../../../src/protocols/blob/index.js'
+import type { ContributionRecord } from '../../../src/protocols/contribution/index.js'
 import type { StepRequest } from '../../../src/protocols/step/index.js'
-import type { AuxiliarySpec, Batch } from '../../../src/types.js'
+import { type AuxiliarySpec, type Batch, MERGES, MODES } from '../../../src/types.js'
 import { randomAdapter } from '../../gl/adaptation.js'
+import { expectAdaptation } from '../../gl/expect-adaptation.js'
 import { seeded } from '../../merge/random.js'
+import { relativeError } from '../../support/compare.js'
 import { FIXTURES, readBatch } from '../../support/fixtures.js'
 import { failureOf } from '../../support/failure.js'
 
 const LOW_RANK: AuxiliarySpec = { kind: 'low-rank', rank: 2, alpha: 2 }
 const LINEAR: AuxiliarySpec = { kind: 'linear', rank: 1, alpha: 1 }
+const MLP: AuxiliarySpec = { kind: 'mlp', rank: 1, alpha: 1 }
 const forever = new AbortController().signal
 
 describe('a host', () => {
@@ -39,36 +43,110 @@ describe('a host', () => {
     peer = peerIdFromPrivateKey(identity)
   })
 
-  function open (auxiliary: AuxiliarySpec): JoinedJob {
+  function jobOf ({ kind, ...auxiliary }: AuxiliarySpec, fields: Partial<Job> = {}): Job {
     const sites = model.info.sites.filter(({ name }) => name.endsWith('c_attn'))
-    const job: Job = { name: 'test', model: model.info.id, sites: sites.map(({ name }) => name), auxiliary, mode: 'alone', interval: 1, seed: 0 }
-    host.open(job)
+    return { name: 'test', model: model.info.id, sites: sites.map(({ name }) => name), auxiliary, kinds: [kind], mode: 'alone', merge: 'never', interval: 1, seed: 0, ...fields }
+  }
+
+  function open (auxiliary: AuxiliarySpec, fields: Partial<Job> = {}): JoinedJob {
+    const job = jobOf(auxiliary, fields)
+    const { sites } = host.open(job)
     return jobs.join(job, sites)
   }
 
-  function request ({ id }: JoinedJob, fields: Partial<StepRequest> = {}): StepRequest {
-    return { job: id, step: 0, purpose: 'train', adapted: true, wire: 'factors', contribution: null, batch, ...fields }
+  function request ({ id, job: { sites } }: JoinedJob, fields: Partial<StepRequest> = {}): StepRequest {
+    return { job: id, step: 0, purpose: 'train', adapted: true, wire: 'factors', sites: [...sites], contribution: null, batch, ...fields }
+  }
+
+  async function step (joined: JoinedJob, fields: Partial<StepRequest> = {}): Promise<HostedStep> {
+    return await host.step(peer, request(joined, fields), 'tensors', forever)
+  }
+
+  /** This trainer's, small, so that losses stay what they are. */
+  async function contribute (joined: JoinedJob, spec: AuxiliarySpec, sites = joined.sites, seed = 1): Promise<ContributionRecord> {
+    const adapter = randomAdapter(spec, sites, seeded(seed))
+    for (const own of adapter.values()) for (const { values } of own.values()) values.forEach((value, i) => { values[i] = value / 3 })
+    return await joined.contribute(adapter, { tokens: 1, final: false })
   }
 
   it('gives the gradients of the factors that a trainer has contributed, and refuses them before', async () => {
     const joined = open(LOW_RANK)
-    const refused = await failureOf(host.step(peer, request(joined), 'tensors', forever))
-    expect(refused).to.have.property('name', 'ProtocolError')
-    expect(await failureOf(host.step(peer, request(joined, { adapted: false }), 'tensors', forever))).to.have.property('name', 'ProtocolError')
+    expect(await failureOf(step(joined))).to.have.property('name', 'ProtocolError')
+    expect(await failureOf(step(joined, { adapted: false }))).to.have.property('name', 'ProtocolError')
 
-    await joined.contribute(randomAdapter(LOW_RANK, joined.sites, seeded(1)), { tokens: 0, final: false })
-    const { data } = await host.step(peer, request(joined), 'tensors', forever)
+    await contribute(joined, LOW_RANK)
+    const { data } = await step(joined)
     expect([...data.keys()]).to.deep.equal(joined.sites.map(({ name }) => name))
     for (const own of data.values()) expect(own).to.have.all.keys('factors')
-    expect((await host.step(peer, request(joined, { wire: 'f32' }), 'tensors', forever)).data.size).to.equal(data.size)
-    expect((await host.step(peer, request(joined, { purpose: 'evaluate' }), 'tensors', forever)).data.size).to.equal(0)
+    expect((await step(joined, { wire: 'f32' })).data.size).to.equal(data.size)
+    expect((await step(joined, { purpose: 'evaluate' })).data.size).to.equal(0)
   })
 
-  it('refuses gradients of factors where auxiliaries have none', async () => {
-    const joined = open(LINEAR)
-    await joined.contribute(randomAdapter(LINEAR, joined.sites, seeded(1)), { tokens: 0, final: false })
-    const refused = await failureOf(host.step(peer, request(joined), 'tensors', forever))
-    expect(refused).to.have.property('name', 'InvalidOptionError')
-    expect(refused.message).to.equal('linear auxiliaries have no factors; use the wire form f32 or bf16')
+  for (const spec of [LINEAR, MLP]) {
+    it(`refuses gradients of factors where auxiliaries have none, ${spec.kind}`, async () => {
+      const joined = open(spec)
+      await contribute(joined, spec)
+      const refused = await failureOf(step(joined))
+      expect(refused).to.have.property('name', 'InvalidOptionError')
+      expect(refused.message).to.equal(`${spec.kind} auxiliaries have no factors; use the wire form f32 or bf16`)
+    })
+
+    it(`refuses them to the ${spec.kind} member of a mixture, and gives them to another`, async () => {
+      const joined = open(LOW_RANK, { kinds: ['low-rank', spec.kind] })
+      await contribute(joined, { ...LOW_RANK, kind: spec.kind })
+      expect(await failureOf(step(joined))).to.have.property('name', 'InvalidOptionError')
+      expect((await step(joined, { wire: 'f32' })).data.size).to.equal(joined.sites.length)
+      await contribute(joined, LOW_RANK)
+      for (const own of (await step(joined)).data.values()) expect(own).to.have.all.keys('factors')
+    })
+  }
+
+  for (const wire of ['factors', 'f32'] as const) {
+    it(`gives a trainer the data of those sites that it fits, and of no others, ${wire}`, async () => {
+      const joined = open({ ...LOW_RANK, ranks: { 'transformer.h.1.attn.c_attn': 5 } })
+      await contribute(joined, { ...joined.job.auxiliary, kind: 'low-rank' })
+      const whole = await step(joined, { wire })
+      for (const wanted of [joined.job.sites.slice(0, 1), joined.job.sites.slice(1), []]) {
+        const { data, reply } = await step(joined, { wire, sites: [...wanted] })
+        expectAdaptation(data, new Map(wanted.map(name => [name, whole.data.get(name)!])), 1e-5)
+        expect(relativeError([reply.loss], [whole.reply.loss])).to.be.below(1e-6)
+        expect(reply.tokens).to.equal(whole.reply.tokens)
+      }
+    })
+  }
+
+  it('refuses sites that the job has not, and gradients of factors that a trainer has not', async () => {
+    const joined = open(LOW_RANK)
+    await contribute(joined, LOW_RANK, joined.sites.slice(0, 1))
+    const [first, second] = joined.job.sites
+    expect(await failureOf(step(joined, { sites: [first, 'transformer.wte'] }))).to.have.property('name', 'UnknownSiteError')
+    expect(await failureOf(step(joined, { sites: [first, second] }))).to.have.property('name', 'ProtocolError')
+    expect([...(await step(joined, { sites: [first] })).data.keys()]).to.deep.equal([first])
+    expect([...(await step(joined, { sites: [first, second], wire: 'f32' })).data.keys()]).to.deep.equal([first, second])
   })
+
+  it('takes ranks up to its limit, of every site, and of kinds that have one', () => {
+    host = new Host({ model, jobs, limits: { rank: 4 } })
+    const [site] = jobOf(LOW_RANK).sites
+    for (const spec of [{ ...LOW_RANK, rank: 5 }, { ...LOW_RANK, ranks: { [site]: 5 } }]) {
+      expect(() => host.open(jobOf(spec))).to.throw().with.property('name', 'InvalidOptionError')
+      expect(() => host.open(jobOf(spec, { kinds: ['linear', 'low-rank'] }))).to.throw().with.property('name', 'InvalidOptionError')
+    }
+    host.open(jobOf({ ...LOW_RANK, rank: 4, ranks: { [site]: 3 } }))
+    for (const { kind } of [LINEAR, MLP]) host.open(jobOf({ kind, rank: 5, alpha: 1 }))
+  })
+
+  for (const mode of MODES) {
+    it(`gives the same losses, whatever is merged when, ${mode}`, async () => {
+      const losses = []
+      for (const merge of MERGES) {
+        const joined = open(LOW_RANK, { mode, merge })
+        await contribute(joined, LOW_RANK)
+        for (const fields of [{ wire: 'f32' }, { wire: 'factors' }, { purpose: 'evaluate' }] as const) losses.push((await step(joined, fields)).reply.loss)
+      }
+      for (const loss of losses) expect(relativeError([loss], [losses[0]])).to.be.below(1e-5)
+      const { reply } = await step(open(LOW_RANK, { mode, name: 'other' }), { adapted: false, wire: 'f32' })
+      expect(Math.abs(losses[0] - reply.loss)).to.be.above(1e-3)
+    })
+  }
 })

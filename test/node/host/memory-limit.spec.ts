@@ -12,7 +12,7 @@ import { relativeError } from '../../support/compare.js'
 import { failureOf } from '../../support/failure.js'
 import { temporaryFolder } from '../../support/temporary-folder.js'
 
-const SPECS: readonly AuxiliarySpec[] = [{ kind: 'low-rank', rank: 2, alpha: 1 }, { kind: 'linear', rank: 1, alpha: 0.5 }]
+const SPECS: readonly AuxiliarySpec[] = [{ kind: 'low-rank', rank: 2, alpha: 1 }, { kind: 'linear', rank: 1, alpha: 0.5 }, { kind: 'mlp', rank: 1, alpha: 0.5 }]
 const COMPILED: EngineOptions = { device: 'cpu' }
 const OP_BY_OP: EngineOptions = { backend: 'wasm' }
 const quiet = (): void => { /* nobody reads it */ }
@@ -36,16 +36,16 @@ describe('host: a model whose engine may take little memory', () => {
 
   /** 11 rows of three trainers, two of which have auxiliaries beside the base model, in which others are merged. */
   function passAt ({ info: { sites, vocabSize } }: LocalModel): LentPass {
-    const [lowRank, linear] = SPECS
+    const [lowRank, linear, mlp] = SPECS
     const random = seeded(2)
     return {
       sites: sites.map(({ name }) => name),
       logits: true,
-      merged: { state: 'a', spec: lowRank, members: [contribution(3, lowRank, sites, random)] },
+      merged: { state: 'a', members: [contribution(3, lowRank, sites, random)] },
       parts: [
-        { batch: randomBatch(3, 16, vocabSize, random), beside: { spec: lowRank, adapter: randomAdapter(lowRank, sites, random) } },
-        { batch: randomBatch(5, 9, vocabSize, random), beside: null, wire: 'factors', fitted: { spec: lowRank, adapter: randomAdapter(lowRank, sites, random) } },
-        { batch: randomBatch(3, 16, vocabSize, random), beside: { spec: linear, adapter: randomAdapter(linear, sites, random) } }
+        { batch: randomBatch(3, 16, vocabSize, random), beside: [{ spec: lowRank, tensors: randomAdapter(lowRank, sites, random) }] },
+        { batch: randomBatch(5, 9, vocabSize, random), beside: [], wire: 'factors', fitted: { spec: lowRank, adapter: randomAdapter(lowRank, sites, random) } },
+        { batch: randomBatch(3, 16, vocabSize, random), beside: [{ spec: linear, tensors: randomAdapter(linear, sites, random) }, { spec: mlp, tensors: randomAdapter(mlp, sites.slice(2), random) }] }
       ]
     }
   }
@@ -76,15 +76,15 @@ describe('host: a model whose engine may take little memory', () => {
   it('says how much it would take, and goes on with what fits', async () => {
     await withMemory(200_000, async model => {
       const { vocabSize } = model.info
-      const pass = (length: number): LentPass => ({ sites: [], merged: null, parts: [{ batch: randomBatch(1, length, vocabSize, seeded(3)), beside: null }] })
+      const pass = (length: number): LentPass => ({ sites: [], merged: null, parts: [{ batch: randomBatch(1, length, vocabSize, seeded(3)), beside: [] }] })
       const all = { ...pass(16), sites: model.info.sites.map(({ name }) => name) }
-      const large = { ...all, parts: [{ batch: randomBatch(64, 16, vocabSize, seeded(4)), beside: null }] }
+      const large = { ...all, parts: [{ batch: randomBatch(64, 16, vocabSize, seeded(4)), beside: [] }] }
       expect((await model.pass(large))[0].loss).to.be.above(0)
       expect((await model.pass(pass(5)))[0].loss).to.be.above(0)
     })
     await withMemory(1000, async model => {
       const { vocabSize } = model.info
-      const error = await failureOf(model.pass({ sites: [], merged: null, parts: [{ batch: randomBatch(2, 16, vocabSize, seeded(3)), beside: null }] }))
+      const error = await failureOf(model.pass({ sites: [], merged: null, parts: [{ batch: randomBatch(2, 16, vocabSize, seeded(3)), beside: [] }] }))
       expect(error.name).to.equal('MemoryLimitError')
       expect(error.message).to.match(/takes \d+ MB .* may take \d+; use shorter rows, or a larger --memory/)
     })

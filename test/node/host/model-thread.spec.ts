@@ -2,12 +2,14 @@ import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import { expect } from 'chai'
+import type { StackedAdapter } from '../../../src/merge/stack.js'
 import type { ModelInfo } from '../../../src/model/base-model.js'
 import type { EncodedPart } from '../../../src/node/host/encoded-part.js'
 import type { LentPass, LentResult, Merged } from '../../../src/node/host/lent-model.js'
 import { LocalModel } from '../../../src/node/host/local-model.js'
 import { ModelThread } from '../../../src/node/host/model-thread.js'
-import type { AdapterTensors, AuxiliarySpec } from '../../../src/types.js'
+import type { Contributed } from '../../../src/node/job-members.js'
+import type { AuxiliarySpec } from '../../../src/types.js'
 import { randomAdapter } from '../../gl/adaptation.js'
 import { contribution, seeded } from '../../merge/random.js'
 import { randomBatch, writeModel } from '../../model/random-model.js'
@@ -23,10 +25,10 @@ const OPTIONS = { threads: 1 }
 const quiet = (): void => { /* nobody reads it */ }
 
 function passOf ({ sites, vocabSize, positions }: ModelInfo, change: Partial<LentPass> = {}): LentPass {
-  return { parts: [{ batch: randomBatch(2, positions, vocabSize, seeded(1)), beside: null }], sites: sites.map(({ name }) => name), merged: null, ...change }
+  return { parts: [{ batch: randomBatch(2, positions, vocabSize, seeded(1)), beside: [] }], sites: sites.map(({ name }) => name), merged: null, ...change }
 }
 
-function besideOf ({ sites }: ModelInfo, change: (value: number) => number = value => value): { spec: AuxiliarySpec, adapter: AdapterTensors } {
+function ownOf ({ sites }: ModelInfo, change: (value: number) => number = value => value): Contributed {
   const adapter = randomAdapter(SPEC, sites, seeded(2))
   return {
     spec: SPEC,
@@ -34,8 +36,13 @@ function besideOf ({ sites }: ModelInfo, change: (value: number) => number = val
   }
 }
 
+function besideOf (info: ModelInfo, change?: (value: number) => number): StackedAdapter[] {
+  const { spec, adapter } = ownOf(info, change)
+  return [{ spec, tensors: adapter }]
+}
+
 function mergedOf ({ sites }: ModelInfo, state: string, seed: number): Merged {
-  return { state, spec: SPEC, members: [contribution(3, SPEC, sites, seeded(seed)), contribution(5, SPEC, sites, seeded(seed + 1))] }
+  return { state, members: [contribution(3, SPEC, sites, seeded(seed)), contribution(5, SPEC, sites, seeded(seed + 1))] }
 }
 
 /** With all that comes of them. */
@@ -104,7 +111,7 @@ describe('host: a model in a thread of its own', () => {
       passOf(info, { sites: [info.sites[3].name] }),
       passOf(info, { parts: [...two.parts, more] }),
       passOf(info, { parts: [{ ...more, encoded: true }, { ...two.parts[0], wire: 'bf16', encoded: true }, more] }),
-      passOf(info, { parts: [{ ...more, wire: 'factors', fitted: besideOf(info) }, { ...more, wire: 'factors', fitted: besideOf(info), encoded: true }] }),
+      passOf(info, { parts: [{ ...more, wire: 'factors', fitted: ownOf(info) }, { ...more, wire: 'factors', fitted: ownOf(info), encoded: true }] }),
       passOf(info, { parts: [more, more], merged: mergedOf(info, 'a', 5), logits: true })
     ]) {
       const results = await whole(thread.pass(pass))
@@ -129,8 +136,8 @@ describe('host: a model in a thread of its own', () => {
     const [{ batch }] = right.parts
     const first = await whole(thread.pass(right))
     for (const [name, pass] of [
-      ['InvalidBatchError', { ...right, parts: [{ batch: withValues(batch, 'input_ids', ids => ids.with(0, 23)), beside: null }] }],
-      ['InvalidBatchError', { ...right, parts: [{ batch: withValues(batch, 'labels', labels => labels.map(() => -100)), beside: null }] }],
+      ['InvalidBatchError', { ...right, parts: [{ batch: withValues(batch, 'input_ids', ids => ids.with(0, 23)), beside: [] }] }],
+      ['InvalidBatchError', { ...right, parts: [{ batch: withValues(batch, 'labels', labels => labels.map(() => -100)), beside: [] }] }],
       ['NonFiniteError', { ...right, parts: [{ batch, beside: besideOf(thread.info, () => 1e30) }] }],
       ['UnknownSiteError', { ...right, sites: ['transformer.h.9.attn.c_attn'] }]
     ] as ReadonlyArray<readonly [string, LentPass]>) {
@@ -181,7 +188,7 @@ describe('host: a model in a thread of its own', () => {
       const { info } = model
       const pristine = await whole(model.pass(passOf(info)))
       await model.pass(passOf(info, { merged: mergedOf(info, 'a', 5) }))
-      const wrong = { ...mergedOf(info, 'b', 7), spec: { ...SPEC, rank: 3 } }
+      const wrong = { state: 'b', members: mergedOf(info, 'b', 7).members.map(member => ({ ...member, spec: { ...SPEC, rank: 3 } })) }
       expect((await failureOf(model.pass(passOf(info, { merged: wrong })))).name).to.equal('InvalidAdapterError')
       expect(await whole(model.pass(passOf(info)))).to.deep.equal(pristine)
     })
@@ -235,7 +242,7 @@ describe('host: a model in a thread of its own', () => {
     const { sites, vocabSize } = model.info
     let [turns, done] = [0, false]
     const timer = setInterval(() => { if (!done) turns++ }, 1)
-    const pass = model.pass({ parts: [{ batch: randomBatch(8, 128, vocabSize, seeded(8)), beside: null }], sites: sites.map(({ name }) => name), merged: null })
+    const pass = model.pass({ parts: [{ batch: randomBatch(8, 128, vocabSize, seeded(8)), beside: [] }], sites: sites.map(({ name }) => name), merged: null })
     const [{ loss }] = await pass.finally(() => { done = true })
     clearInterval(timer)
     expect(loss).to.be.above(0)

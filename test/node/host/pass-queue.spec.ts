@@ -1,5 +1,7 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
+import type { Weighted } from '../../../src/merge/weighted.js'
+import { BASE_ALONE } from '../../../src/node/applied.js'
 import { LocalModel } from '../../../src/node/host/local-model.js'
 import type { LentModel, LentPass } from '../../../src/node/host/lent-model.js'
 import { type Pass, PassQueue, type PassRequest } from '../../../src/node/host/pass-queue.js'
@@ -44,7 +46,7 @@ describe('the queue of a host', () => {
   const siteNames = (): string[] => model.info.sites.filter(({ name }) => name.endsWith('c_attn') || name.endsWith('c_fc')).map(({ name }) => name)
 
   function request (job: string, fields: Partial<PassRequest> = {}): PassRequest {
-    return { job, batch, wire: 'f32', encoded: false, sites: siteNames(), auxiliary: LOW_RANK, applied: () => ({ version: null }), ...fields }
+    return { job, batch, wire: 'f32', encoded: false, sites: siteNames(), rank: LOW_RANK.rank, applied: () => BASE_ALONE, ...fields }
   }
 
   /** With an auxiliary of its own. */
@@ -52,7 +54,12 @@ describe('the queue of a host', () => {
     const sites = model.info.sites.filter(({ name }) => siteNames().includes(name))
     const adapter = randomAdapter(auxiliary, sites, seeded(seed))
     for (const tensors of adapter.values()) for (const { values } of tensors.values()) values.forEach((value, i) => { values[i] = value / 10 })
-    return request(job, { auxiliary, batch: own, applied: () => ({ version: String(seed), beside: adapter, own: adapter }) })
+    return request(job, { rank: auxiliary.rank, batch: own, applied: () => ({ version: String(seed), beside: [{ spec: auxiliary, tensors: adapter }], own: { spec: auxiliary, adapter } }) })
+  }
+
+  /** The same auxiliary as a member of a merged state. */
+  function memberOf (job: string, seed: number): Weighted {
+    return { tokens: 9, ...alone(job, seed).applied().own! }
   }
 
   function expectSame (actual: Pass, expected: Pass): void {
@@ -74,10 +81,10 @@ describe('the queue of a host', () => {
 
   it('gives each the form that it wants, from one pass', async () => {
     const factors = (own: PassRequest): PassRequest => ({ ...own, wire: 'factors' })
-    const merged = alone('m', 9).applied().beside!
+    const merged = [memberOf('m', 9)]
     const inCollaboration = (seed: number): PassRequest => {
-      const { beside } = alone('n', seed).applied()
-      return factors(request('n', { batch: partOf(batch, 1 + seed, 5), applied: () => ({ version: 'v', merged: [{ tokens: 1, adapter: merged }], own: beside! }) }))
+      const { own } = alone('n', seed).applied()
+      return factors(request('n', { batch: partOf(batch, 1 + seed, 5), applied: () => ({ version: 'v', beside: [], merged, own: own! }) }))
     }
     for (const requests of [
       [factors(alone('a', 1)), alone('b', 2), factors(alone('c', 3, { ...LOW_RANK, rank: 13 }, partOf(batch, 1, 4))), alone('d', 4, LINEAR)],
@@ -104,8 +111,7 @@ describe('the queue of a host', () => {
 
   it('joins none that meet other weights, or want other sites', async () => {
     const queue = new PassQueue(lent)
-    const { beside } = alone('m', 1).applied()
-    const merged = { version: 'v', merged: [{ tokens: 1, adapter: beside! }] }
+    const merged = { version: 'v', beside: [], merged: [memberOf('m', 1)] }
     await Promise.all([
       queue.pass(request('a'), forever),
       queue.pass(request('b', { applied: () => merged }), forever),
@@ -120,10 +126,9 @@ describe('the queue of a host', () => {
 
   it('merges what a pass meets, and goes back to θ', async () => {
     const queue = new PassQueue(lent)
-    const { beside } = alone('m', 3).applied()
     const before = await queue.pass(request('a'), forever)
     const apart = await queue.pass(alone('m', 3), forever)
-    expectSame(await queue.pass(request('b', { applied: () => ({ version: 'v', merged: [{ tokens: 9, adapter: beside! }] }) }), forever), apart)
+    expectSame(await queue.pass(request('b', { applied: () => ({ version: 'v', beside: [], merged: [memberOf('m', 3)] }) }), forever), apart)
     expect(Math.abs(apart.loss - before.loss)).to.be.above(1e-3)
     expectSame(await queue.pass(request('a'), forever), before)
   })
@@ -131,7 +136,7 @@ describe('the queue of a host', () => {
   it('lets none fail for another\'s sake', async () => {
     const queue = new PassQueue(lent)
     const broken = alone('broken', 2)
-    for (const tensors of broken.applied().beside!.values()) for (const { values } of tensors.values()) values.fill(3e38)
+    for (const tensors of broken.applied().own!.adapter.values()) for (const { values } of tensors.values()) values.fill(3e38)
     const [good, bad, other] = await Promise.allSettled([alone('a', 1), broken, alone('b', 3)].map(async own => await queue.pass(own, forever)))
     expect([good.status, bad.status, other.status]).to.deep.equal(['fulfilled', 'rejected', 'fulfilled'])
     expect((bad as PromiseRejectedResult).reason).to.have.property('name', 'NonFiniteError')
@@ -167,6 +172,24 @@ describe('the queue of a host', () => {
     await first
     await queue.pass(request('c', { sites: [] }), forever)
     expect(passes.map(({ sites }) => sites.length)).to.deep.equal([0, 0])
+  })
+
+  it('holds those that are to be one pass until all are there, whatever comes meanwhile', async () => {
+    const queue = new PassQueue(lent)
+    const together = { id: 'peer/0', size: 2 }
+    const first = queue.pass(request('a', { together }), forever)
+    const other = await queue.pass(request('b', { sites: [] }), forever)
+    const second = queue.pass(request('c', { together }), forever)
+    expect((await Promise.all([first, second])).map(({ shared }) => shared)).to.deep.equal([2, 2])
+    expect(other.shared).to.equal(1)
+    expect(passes.map(({ parts }) => parts.length)).to.deep.equal([1, 2])
+  })
+
+  it('runs those alone whose others do not come', async () => {
+    const queue = new PassQueue(lent)
+    const { shared, timings: { queued } } = await queue.pass(request('a', { together: { id: 'peer/0', size: 2 } }), forever)
+    expect(shared).to.equal(1)
+    expect(queued).to.be.at.least(999)
   })
 
   it('tells those who come when too many wait to come again', async () => {

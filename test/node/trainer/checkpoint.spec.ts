@@ -16,7 +16,7 @@ import { temporaryFolder } from '../../support/temporary-folder.js'
 import { adapterOf, SPEC } from '../author.js'
 import { failureOf } from '../../support/failure.js'
 
-const PROGRESS: Progress = { step: 3, tokens: 384, losses: [10.8, 0.1 + 0.2, 5e-324], milliseconds: 1234.5678, baseLoss: 10.9 }
+const PROGRESS: Progress = { step: 3, tokens: 384, losses: [10.8, 0.1 + 0.2, 5e-324], milliseconds: 1234.5678, sharedSteps: 1, baseLoss: 10.9 }
 
 /** What has no short way through text or float32. */
 const ODD = Float32Array.of(-0, 1e-45, -1.1754942e-38, 3.4028235e38, 0.1, -1 / 3, 1 + 2 ** -23, 0)
@@ -50,7 +50,7 @@ describe('the checkpoint of a run', () => {
   })
 
   const others: Record<string, Checkpoint> = {
-    'of a run that has not begun': { progress: { step: 0, tokens: 0, losses: [], milliseconds: 0, baseLoss: null }, adapter: new Map(), learner: new Map() },
+    'of a run that has not begun': { progress: { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 1, baseLoss: null }, adapter: new Map(), learner: new Map() },
     'with no auxiliary': { ...CHECKPOINT, adapter: new Map() },
     'with no state of a learner': { ...CHECKPOINT, learner: new Map() },
     'without held-out data': { ...CHECKPOINT, progress: { ...PROGRESS, baseLoss: null } }

@@ -1,11 +1,17 @@
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { startBackend } from '../../../src/engine/backend.js'
 import { OPTIMIZERS } from '../../../src/gl/optimizer.js'
-import { specsOf } from '../../../src/job.js'
+import { writeAdapter } from '../../../src/gl/peft.js'
+import { jobId, specsOf } from '../../../src/job.js'
+import { describeModel, type ModelInfo } from '../../../src/model/base-model.js'
 import { parseTrainOptions } from '../../../src/node/trainer/options.js'
-import { createLearner, type Plan, RATES, runId } from '../../../src/node/trainer/plan.js'
-import { randomData, SITES } from '../../gl/adaptation.js'
+import { createLearner, type Plan, planOf, RATES, runId } from '../../../src/node/trainer/plan.js'
+import { AUXILIARY_KINDS, type AuxiliarySpec, MERGES } from '../../../src/types.js'
+import { rejection, withFolder } from '../../data/folder.js'
+import { randomAdapter, randomData, SITES } from '../../gl/adaptation.js'
 import { seeded } from '../../merge/random.js'
+import { FIXTURES } from '../../support/fixtures.js'
 import { adapterOf, jobOf } from '../author.js'
 
 const JOB = jobOf('alone')
@@ -58,6 +64,174 @@ describe('what a trainer is going to do', () => {
 
     it('and the same where they are the same', () => {
       expect(of({ ...usual, patience: 3, out: 'elsewhere', clip: 'global' })).to.equal(of(usual))
+    })
+  })
+})
+
+describe('the plan of a trainer', () => {
+  /** Of `transformer.h.0` and `h.1`, in the job's order. */
+  const [ATTN_0, MLP_0, ATTN_1, MLP_1] = ['h.0.attn.c_attn', 'h.0.mlp.c_proj', 'h.1.attn.c_attn', 'h.1.mlp.c_proj'].map(name => `transformer.${name}`)
+  const SELECTED = { sites: ['c_attn', 'mlp.c_proj'] }
+  let model: ModelInfo
+
+  before(async () => { model = await describeModel(join(FIXTURES, 'gpt2-odd')) })
+
+  const of = async (given: Partial<Given>): Promise<Plan> => await planOf(parseTrainOptions({ ...GIVEN, ...SELECTED, ...given }), model)
+
+  async function expectRefused (given: Partial<Given>, name: string, ...words: string[]): Promise<void> {
+    const error = await rejection(of(given))
+    expect(error, JSON.stringify(given)).to.have.property('name', name)
+    for (const word of words) expect(error!.message, JSON.stringify(given)).to.include(word)
+  }
+
+  it('is LoRA of rank 8 at every site unless told otherwise', async () => {
+    const { job, auxiliary, fitted, sites } = await of({})
+    expect(job).to.deep.include({ kinds: ['low-rank'], auxiliary: { rank: 8, alpha: 8 }, mode: 'alone', merge: 'never' })
+    expect(job.sites).to.deep.equal([ATTN_0, MLP_0, ATTN_1, MLP_1])
+    expect(auxiliary).to.deep.equal({ kind: 'low-rank', rank: 8, alpha: 8 })
+    expect(fitted).to.deep.equal(sites)
+  })
+
+  it('merges during training in collaboration and else never, unless told otherwise', async () => {
+    for (const mode of ['alone', 'joint'] as const) expect((await of({ mode })).job.merge).to.equal('never')
+    expect((await of({ mode: 'collaboration' })).job.merge).to.equal('during')
+    for (const merge of MERGES) {
+      for (const mode of ['alone', 'joint', 'collaboration'] as const) expect((await of({ mode, merge })).job.merge).to.equal(merge)
+    }
+  })
+
+  describe('of a mixture', () => {
+    it('is of all kinds, and its own of the first, or of the one that it chooses: one job', async () => {
+      const plans = await Promise.all([undefined, 'low-rank', 'linear', 'mlp'].map(async ownAux => await of({ aux: 'low-rank~linear~mlp', ownAux: ownAux as Given['ownAux'] })))
+      expect(plans.map(({ auxiliary: { kind } }) => kind)).to.deep.equal(['low-rank', 'low-rank', 'linear', 'mlp'])
+      for (const { job } of plans) expect(job.kinds).to.deep.equal(['low-rank', 'linear', 'mlp'])
+      expect(new Set(plans.map(({ job }) => jobId(job))).size).to.equal(1)
+      const names = plans.map(plan => runId(parseTrainOptions(GIVEN), plan, 'a'))
+      expect(new Set(names).size, 'one name for each kind').to.equal(3)
+    })
+
+    it('is refused where its own kind is none of it', async () => {
+      await expectRefused({ aux: 'low-rank~linear', ownAux: 'mlp' }, 'InvalidOptionError', 'mlp', 'low-rank~linear')
+      await expectRefused({ aux: 'low-rank', ownAux: 'linear' }, 'InvalidOptionError', 'linear', 'low-rank')
+    })
+
+    it('is refused in a joint job, in which all move one', async () => {
+      await expectRefused({ aux: 'low-rank~linear', mode: 'joint' }, 'InvalidOptionError', 'low-rank~linear', 'collaboration')
+      for (const aux of AUXILIARY_KINDS) expect((await of({ aux, mode: 'joint' })).job.kinds).to.deep.equal([aux])
+    })
+
+    it('is refused of no kind, of a kind twice, and of one that there is not', () => {
+      for (const aux of ['', '~', 'low-rank~', '~linear', 'low-rank~low-rank', 'low-rank~cubic', 'low-rank linear']) {
+        expect(() => parseTrainOptions({ ...GIVEN, aux }), aux).to.throw().with.property('name', 'InvalidOptionError')
+      }
+    })
+  })
+
+  it('is refused where an MLP is to be merged, but for a collaboration, in which it stays beside', async () => {
+    for (const merge of ['during', 'after'] as const) {
+      for (const mode of ['alone', 'joint'] as const) await expectRefused({ aux: 'mlp', mode, merge }, 'InvalidOptionError', 'mlp', '--merge never')
+      await expectRefused({ aux: 'low-rank~mlp', mode: 'alone', merge }, 'InvalidOptionError', 'mlp', '--merge never')
+      expect((await of({ aux: 'low-rank~mlp', mode: 'collaboration', merge })).job.merge).to.equal(merge)
+      expect((await of({ aux: 'low-rank~linear', mode: 'alone', merge })).job.merge).to.equal(merge)
+    }
+    expect((await of({ aux: 'mlp' })).job.kinds).to.deep.equal(['mlp'])
+  })
+
+  describe('with ranks and alphas by pattern', () => {
+    it('has them by the full names of sites, from the first pattern that matches', async () => {
+      const { job, auxiliary } = await of({ rank: 4, alpha: 2, rankPattern: { 'h.1.attn.c_attn': 3, c_attn: 16 }, alphaPattern: { 'transformer\\.h\\.0\\..*': 5 }, rslora: true })
+      expect(job.auxiliary).to.deep.equal({ rank: 4, alpha: 2, ranks: { [ATTN_0]: 16, [ATTN_1]: 3 }, alphas: { [ATTN_0]: 5, [MLP_0]: 5 }, rankStabilised: true })
+      expect(auxiliary).to.deep.equal({ kind: 'low-rank', ...job.auxiliary })
+    })
+
+    it('is refused where one matches no site, or is no pattern', async () => {
+      for (const pattern of ['c_fc', 'attn', 'h.2.attn.c_attn', '(']) {
+        await expectRefused({ rankPattern: { c_attn: 2, [pattern]: 4 } }, 'UnknownSiteError', pattern)
+        await expectRefused({ alphaPattern: { [pattern]: 4 } }, 'UnknownSiteError', pattern)
+      }
+    })
+
+    it('is refused where a rank or an alpha is not possible', () => {
+      for (const rank of [0, -1, 1.5, NaN]) expect(() => parseTrainOptions({ ...GIVEN, rankPattern: { c_attn: rank } })).to.throw().with.property('name', 'InvalidOptionError')
+      for (const alpha of [0, -1, NaN, Infinity]) expect(() => parseTrainOptions({ ...GIVEN, alphaPattern: { c_attn: alpha } })).to.throw().with.property('name', 'InvalidOptionError')
+    })
+
+    it('fits auxiliaries of those ranks', async () => {
+      const plan = await of({ rank: 2, rankPattern: { c_attn: 5 } })
+      const learner = createLearner(parseTrainOptions({ ...GIVEN }), plan)
+      const adapter = await learner.adapter()
+      expect([...adapter].map(([site, own]) => [site, own.get('lora_A.weight')!.shape[0]])).to.deep.equal([[ATTN_0, 5], [MLP_0, 2], [ATTN_1, 5], [MLP_1, 2]])
+      learner.dispose()
+    })
+  })
+
+  describe('that fits some sites', () => {
+    it('fits them in the job\'s order, and is of the same job as that of those who fit the others', async () => {
+      const [first, second, all] = [await of({ fitSites: ['h.1.mlp.c_proj', 'h.0.attn.c_attn'] }), await of({ fitSites: ['h.0.mlp.c_proj', 'h.1.attn.c_attn'] }), await of({})]
+      expect(first.fitted.map(({ name }) => name)).to.deep.equal([ATTN_0, MLP_1])
+      expect(second.fitted.map(({ name }) => name)).to.deep.equal([MLP_0, ATTN_1])
+      expect(first.sites).to.deep.equal(all.sites)
+      expect(new Set([first, second, all].map(({ job }) => jobId(job))).size).to.equal(1)
+      expect(new Set([first, second, all].map(plan => runId(parseTrainOptions(GIVEN), plan, 'a'))).size).to.equal(3)
+    })
+
+    it('starts them as a trainer of all does', async () => {
+      const adapters = await Promise.all([['h.0.attn.c_attn'], undefined].map(async fitSites => {
+        const learner = createLearner(parseTrainOptions({ ...GIVEN, seed: 3 }), await of({ fitSites }))
+        const adapter = await learner.adapter()
+        learner.dispose()
+        return adapter
+      }))
+      expect([...adapters[0].keys()]).to.deep.equal([ATTN_0])
+      expect(adapters[0].get(ATTN_0)).to.deep.equal(adapters[1].get(ATTN_0))
+    })
+
+    it('is refused where they are no sites of the job, or of the model', async () => {
+      await expectRefused({ fitSites: ['c_fc'] }, 'UnknownSiteError', 'c_fc')
+      await expectRefused({ fitSites: ['c_attn', 'wte'] }, 'UnknownSiteError', 'wte')
+      await expectRefused({ fitSites: ['q_proj'] }, 'UnknownSiteError', 'q_proj')
+    })
+  })
+
+  describe('from an adapter', () => {
+    const BY_SITE: AuxiliarySpec = { kind: 'low-rank', rank: 3, alpha: 2, ranks: { [ATTN_1]: 5 }, alphas: { [MLP_0]: 1 }, rankStabilised: true }
+
+    async function withAdapterOf (spec: AuxiliarySpec, test: (given: { readonly adapter: string }) => Promise<void>): Promise<void> {
+      await withFolder({}, async folder => {
+        const { sites } = await of({})
+        await writeAdapter(join(folder, 'a'), { spec, tensors: randomAdapter(spec, sites, seeded(1)) }, { ...model, sites })
+        await test({ adapter: join(folder, 'a') })
+      })
+    }
+
+    it('has its shape, its ranks and alphas by site', async () => {
+      for (const spec of [BY_SITE, { ...BY_SITE, kind: 'linear' }, { ...BY_SITE, kind: 'mlp' }] as const) {
+        await withAdapterOf(spec, async given => {
+          const { auxiliary, job, start } = await of(given)
+          expect(auxiliary).to.deep.equal(spec)
+          expect(job.kinds).to.deep.equal([spec.kind])
+          expect([...start!.keys()]).to.have.members(job.sites)
+        })
+      }
+    })
+
+    it('may be one of a mixture', async () => {
+      await withAdapterOf({ ...BY_SITE, kind: 'linear' }, async given => {
+        const { job, auxiliary } = await of({ ...given, aux: 'low-rank~linear' })
+        expect(job.kinds).to.deep.equal(['low-rank', 'linear'])
+        expect(auxiliary.kind).to.equal('linear')
+        await expectRefused({ ...given, aux: 'low-rank~mlp' }, 'InvalidOptionError', 'linear')
+        await expectRefused({ ...given, aux: 'low-rank~linear', ownAux: 'low-rank' }, 'InvalidAdapterError', 'linear')
+      })
+    })
+
+    it('is refused where options say other ranks or alphas', async () => {
+      await withAdapterOf(BY_SITE, async given => {
+        for (const other of [{ rank: 4 }, { alpha: 3 }, { rankPattern: { c_attn: 5 } }, { alphaPattern: { c_attn: 5 } }, { rslora: true }, { ownAux: 'linear' }] as const) {
+          await expectRefused({ ...given, ...other }, 'InvalidAdapterError', given.adapter)
+        }
+        expect((await of({ ...given, rank: 3, alpha: 2 })).auxiliary).to.deep.equal(BY_SITE)
+      })
     })
   })
 })

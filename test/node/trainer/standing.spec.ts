@@ -69,8 +69,8 @@ async function contribute ({ joined, standing }: Trainer, tokens: number): Promi
 /** What a host that holds these records says after a step. */
 function replyOf (members: readonly ContributionRecord[]): StepReply {
   const state = new ContributionMap()
-  for (const record of members) state.add(memberOf(record, new Map()))
-  return { loss: 1, tokens: 10, version: state.stateId(), members: [...members], timings: { queued: 0, pass: 1 } }
+  for (const record of members) state.add(memberOf(record, { spec: SPEC, adapter: new Map() }))
+  return { loss: 1, tokens: 10, version: state.stateId(), members: [...members], timings: { queued: 0, pass: 1 }, shared: 1 }
 }
 
 function flat (adapter: AdapterTensors): number[] {
@@ -160,7 +160,7 @@ describe('how a trainer stands to its job', () => {
           }
           for (const mean of means) expect(mean, 'all start from one state').to.deep.equal(means[0])
           records = await Promise.all(all.map(async (trainer, k) => await contribute(trainer, (round + 1) * tokens[k])))
-          const held = await Promise.all(records.map(async (record, k) => memberOf(record, await all[k].joined.members.adapterOf(record, soon()))))
+          const held = await Promise.all(records.map(async (record, k) => memberOf(record, await all[k].joined.members.contributedBy(record, soon()))))
           const moved = difference(flat(meanOfParameters(held)), means[0])
           expect(relativeError(moved, weighted(moves, shares)), `round ${round}`).to.be.below(1e-4)
         }

@@ -17,7 +17,7 @@ describe('the wire form of a trainer', () => {
     const batch = emptyBatch(2, 5)
     for (const rank of [1, 2, 9, 10, 11, 100]) {
       const form = wireFormOf('auto', lowRank(rank), SITES, batch)
-      const bytes = (other: WireForm): number => mostBytes(layoutOf(other, lowRank(rank), SITES, batch))
+      const bytes = (other: WireForm): number => mostBytes(layoutOf({ wire: other, auxiliary: lowRank(rank) }, SITES, batch))
       expect(bytes(form)).to.equal(Math.min(bytes('f32'), bytes('factors')))
     }
     for (const tokens of [1, 1000]) expect(wireFormOf('auto', LINEAR, SITES, emptyBatch(1, tokens))).to.equal('f32')
