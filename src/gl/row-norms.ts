@@ -50,7 +50,7 @@ export function squaredNormsRowByRow ({ apply }: Pick<AuxiliaryDefinition, 'appl
     return tf.stack(Array.from({ length: rows }, (_, row) => tf.tidy(() => {
       const ownX = tf.slice(x, [row * places, 0], [places, x.shape[1]])
       const ownGradient = tf.reshape<tf.Rank.R2>(tf.slice(gradient, [row, 0, 0], [1, places, outFeatures]), [places, outFeatures])
-      const grads = tf.grads((...w) => apply(site, ownX, w as tf.Tensor2D[]))([...parameters], ownGradient)
+      const grads = tf.grads((...w) => apply(site, ownX, w))([...parameters], ownGradient)
       return tf.addN(grads.map(squaredNorm))
     }))) as tf.Tensor1D
   }

@@ -81,7 +81,7 @@ describe('gl: norms of the gradients of rows', () => {
       const random = seeded(4)
       const [x, weight] = [inputOf(PLAIN, 3, 4, random), tf.zeros<tf.Rank.R2>([9, 13])]
       const gradient = tf.tensor3d(uniform([3, 4, 9], random).values, [3, 4, 9])
-      const apply = (_: Site, own: tf.Tensor2D, [w]: readonly tf.Tensor[]): tf.Tensor2D => tf.matMul(own, w as tf.Tensor2D, false, true)
+      const apply = (_: Site, own: tf.Tensor2D, [w]: readonly tf.Tensor[]): tf.Tensor2D => tf.matMul(own, w, false, true)
       const actual = squaredNormsRowByRow({ apply })(PLAIN, x, gradient, [weight])
       expect(relativeError(actual.dataSync(), squaredNormsOfRows(PLAIN, gradient, x).dataSync())).to.be.below(1e-5)
     })
