@@ -7,6 +7,7 @@ import { predictedBy } from '../model/tasks/tasks.js'
 import { ColaNode } from '../node/node.js'
 import { MIXED, parseTrainOptions } from '../node/trainer/options.js'
 import { RATES } from '../node/trainer/plan.js'
+import { describePrivacy } from '../node/trainer/privacy.js'
 import { WIRE_OPTIONS } from '../node/trainer/wire-form.js'
 import { type TrainContext, type TasksReport, trainInMesh, trainLocally, type TrainReport, trainTasksInMesh, trainTasksLocally } from '../node/trainer/train.js'
 import { AUXILIARY_KINDS, MERGES, MODES } from '../types.js'
@@ -65,6 +66,10 @@ export const train = defineCommand({
     review: { type: 'files', describe: 'data of those tasks, on which losses are taken before and after: name=path' },
     out: { type: 'string', describe: 'folder to write the adapter to, in PEFT\'s format (default: adapters/<job> in --folder)' },
     wire: { type: 'choice', choices: WIRE_OPTIONS, default: 'auto', describe: 'what a host sends: x and ∇ĥ of every token as f32 or bf16; what they do to the factors of a low-rank adapter; or the smallest that is exact' },
+    dpClip: { type: 'number', above: 0, describe: 'trains privately (DP-SGD): the gradient of one row counts for no more than this norm' },
+    dpNoise: { type: 'number', above: 0, describe: 'with --dp-clip: deviation of the noise of each fit, as a multiple of it' },
+    dpEpsilon: { type: 'number', above: 0, describe: 'in place of --dp-noise: the ε that all --steps together shall have' },
+    dpDelta: { type: 'number', above: 0, max: 0.5, describe: 'the δ at which ε is told (default: 1 / rows^1.1)' },
     patience: { type: 'number', above: 0, default: 60, describe: 'how long to wait for a host, or for a member that says nothing, in seconds' },
     folder: { type: 'string', describe: `where the node keeps its identity and checkpoints (default: ${MESH_FOLDER}, with --local ${LOCAL_FOLDER})` },
     ...NETWORK_OPTIONS,
@@ -111,12 +116,13 @@ async function tell (done: TrainReport | TasksReport, report: Context['report'])
   await report(done, ('tasks' in done ? Object.values(done.tasks) : [done]).map(summary).join('\n\n'))
 }
 
-function summary ({ name, mode, task, steps, losses, tokensPerSecond, heldOut, deltaHash, members, adapter }: TrainReport): string {
+function summary ({ name, mode, task, steps, losses, tokensPerSecond, heldOut, deltaHash, members, privacy, adapter }: TrainReport): string {
   const loss = (value: number | null | undefined): string => value?.toFixed(4) ?? 'none'
   return [
     `job ${name} (${mode}), ${steps} steps, ${tokensPerSecond.toFixed(0)} ${predictedBy(task)}/s, ${members.length} ${members.length === 1 ? 'member' : 'members'}`,
     `training loss ${loss(losses[0])} → ${loss(losses.at(-1))}`,
     `held-out loss ${loss(heldOut.base)} (base) → ${loss(heldOut.adapted)} (adapted)`,
+    ...(privacy === null ? [] : [`private: ${describePrivacy(privacy)}`]),
     `ΔW ${deltaHash}`,
     `adapter ${adapter}`
   ].join('\n')

@@ -39,11 +39,22 @@ export function productOfRows ({ embedding = false }: Site, x: tf.Tensor2D, weig
  * @param x as in `productOfRows`
  * @returns `[rows, n, in]`
  */
-export function gradientOfRows ({ embedding = false, inFeatures }: Site, y: tf.Tensor3D, x: tf.Tensor2D): tf.Tensor3D {
+export function gradientOfRows ({ embedding = false, inFeatures }: Pick<Site, 'inFeatures' | 'embedding'>, y: tf.Tensor3D, x: tf.Tensor2D): tf.Tensor3D {
   const [rows, , n] = y.shape
   if (!embedding) return tf.matMul(y, inRows(x, rows), true)
   const sums = tf.scatterND(besideOneAnother(x, rows, inFeatures), tf.reshape(y, [-1, n]), [rows * inFeatures, n]) // [rows·in, n]
   return tf.transpose(tf.reshape<tf.Rank.R3>(sums, [rows, inFeatures, n]), [0, 2, 1])
+}
+
+/**
+ * x·xᵀ of each row.
+ *
+ * @param x as in `productOfRows`
+ * @returns `[rows, places, places]`
+ */
+export function gramOfRows ({ embedding = false }: Pick<Site, 'embedding'>, x: tf.Tensor2D, rows: number): tf.Tensor3D {
+  const own = inRows(x, rows) // [rows, places, in], or [rows, places, 1]
+  return embedding ? tf.cast(tf.equal<tf.Tensor3D>(own, tf.transpose(own, [0, 2, 1])), 'float32') : tf.matMul(own, own, false, true)
 }
 
 /** Columns of W, as rows. */

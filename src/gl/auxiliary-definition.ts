@@ -13,4 +13,12 @@ export interface AuxiliaryDefinition {
    * @param x as `matrixInput` gives it
    */
   apply (site: Site, x: tf.Tensor2D, parameters: readonly tf.Tensor[]): tf.Tensor2D
+  /**
+   * ‖J_wᵀ∇ĥ‖² of each row by itself, over all parameters, without α, `[rows]`: the gradients of rows need not be formed for it.
+   *
+   * @param x as in `apply`
+   * @param gradient ∇ĥ `[rows, places, out]`
+   * @default `squaredNormsRowByRow`
+   */
+  squaredNorms?: (site: Site, x: tf.Tensor2D, gradient: tf.Tensor3D, parameters: readonly tf.Tensor[]) => tf.Tensor1D
 }

@@ -9,6 +9,7 @@ import type { FittedAuxiliary } from './fitted-auxiliary.js'
 import { linear } from './linear.js'
 import { lowRank } from './low-rank.js'
 import { mlp } from './mlp.js'
+import { squaredNormsRowByRow } from './row-norms.js'
 
 const DEFINITIONS: Record<AuxiliaryKind, AuxiliaryDefinition> = { 'low-rank': lowRank, linear, mlp }
 
@@ -74,6 +75,20 @@ export class Auxiliary implements FittedAuxiliary {
       const { shape, values } = gradients.get(name) ?? { shape: [], values: new Float32Array() }
       return [name, tf.tidy(() => tf.mul(tf.tensor(values, [...shape]), this.scale))]
     }))
+  }
+
+  /**
+   * ‖J_wᵀ·α·∇ĥ‖² of each row of a batch by itself, over all parameters, `[rows]`. The tensor belongs to the caller.
+   *
+   * @param x see `SitePair`
+   * @param gradient ∇ĥ `[places, out]`
+   */
+  squaredNorms (x: tf.Tensor2D, gradient: tf.Tensor2D, rows: number): tf.Tensor1D {
+    return tf.tidy(() => {
+      const { squaredNorms = squaredNormsRowByRow(this.#definition) } = this.#definition
+      const byRow: tf.Tensor3D = tf.reshape(gradient, [rows, -1, gradient.shape[1]]) // [rows, places, out]
+      return tf.mul(squaredNorms(this.site, matrixInput(this.site, x), byRow, [...this.parameters.values()]), this.scale ** 2)
+    })
   }
 
   /** Whether `assign` will take them. @throws {InvalidAdapterError} if they have other names or shapes */

@@ -8,7 +8,9 @@ export interface FittedAuxiliary {
   readonly parameters: ReadonlyMap<string, tf.Variable>
   /** J_wᵀ·α·∇ĥ for every parameter; the tensors belong to the caller. */
   gradients (x: tf.Tensor2D, gradient: tf.Tensor2D): Map<string, tf.Tensor>
-  /** The same from what the pairs do to factors. */
+  /** ‖J_wᵀ·α·∇ĥ‖² of each row of a batch by itself, over all parameters, `[rows]`; the tensor belongs to the caller. */
+  squaredNorms (x: tf.Tensor2D, gradient: tf.Tensor2D, rows: number): tf.Tensor1D
+  /** The same as `gradients` from what the pairs do to factors. */
   scaled (gradients: AuxiliaryTensors): Map<string, tf.Tensor>
   /** Whether `assign` will take them. @throws {InvalidAdapterError} */
   check (tensors: AuxiliaryTensors): void

@@ -6,6 +6,7 @@ import type { AdapterTensors, FloatTensor, NamedTensors, Site, SiteData, SitePai
 import type { FittedAuxiliary } from './fitted-auxiliary.js'
 import { type Clip, clipGradients, normsOf } from './clip.js'
 import type { Optimizer } from './optimizer.js'
+import { PrivateGathering, type PrivateFits } from './privacy/private-gathering.js'
 import type { Schedule } from './schedule.js'
 
 export interface GradientLearnerInit {
@@ -19,6 +20,8 @@ export interface GradientLearnerInit {
   readonly maxNorm?: number
   /** Whose norm that is. @default 'global' */
   readonly clip?: Clip
+  /** Each row of a batch counts for a limited norm, and fits have noise. @default neither */
+  readonly privacy?: PrivateFits
 }
 
 /** What one fit did. */
@@ -54,6 +57,7 @@ export class GradientLearner {
   readonly #maxNorm: number
   /** Gradients of one group are clipped together, by their names. */
   readonly #groupOf: (name: string) => string
+  readonly #private: PrivateGathering | undefined
   readonly #sums = new Map<string, tf.Tensor>()
   /** Gradients of the batch that is arriving, by parameter. */
   readonly #arriving = new Map<string, tf.Tensor>()
@@ -70,6 +74,7 @@ export class GradientLearner {
     const sites = new Map<string, string>(init.auxiliaries.flatMap(({ site, parameters }) =>
       [...parameters.keys()].map(parameter => [`${site.name}.${parameter}`, site.name] as const)))
     this.#groupOf = init.clip === 'auxiliary' ? name => sites.get(name) ?? name : () => 'all'
+    this.#private = init.privacy && new PrivateGathering(init.privacy)
   }
 
   /** Fits done so far. */
@@ -79,10 +84,21 @@ export class GradientLearner {
   get ready (): boolean { return this.#gathered >= this.#interval }
 
   /**
+   * A batch comes. Only private fits need it: they keep a batch until all of its sites are there, and one without rows is no less
+   * a batch, of which nothing else comes.
+   *
+   * @param counts of each row, the predictions that count in the loss
+   */
+  beginBatch (counts: Int32Array): void {
+    this.#private?.begin(counts)
+  }
+
+  /**
    * Takes one site's share of a batch. Sites may come in any order and one at a time.
    *
    * @throws {UnknownSiteError} if there is no auxiliary for it, or it came already
-   * @throws {InvalidTensorError} if x and ∇ĥ do not have the site's shapes, or gradients those of the parameters
+   * @throws {InvalidTensorError} if x and ∇ĥ do not have the site's shapes, or gradients those of the parameters; or if rows
+   *   are private, and are summed already
    * @throws {NonFiniteError} if a value is NaN or infinite
    */
   gather (site: string, data: SiteData): void {
@@ -90,7 +106,11 @@ export class GradientLearner {
     if (auxiliary === undefined || this.#arrived.has(site)) {
       throw new UnknownSiteError(`adaptation data of ${site} are not expected${auxiliary === undefined ? '' : ' twice'}; this job's sites: ${[...this.#auxiliaries.keys()].join(', ')}`)
     }
-    for (const [parameter, gradient] of gradientsOf(auxiliary, data)) this.#arriving.set(`${site}.${parameter}`, gradient)
+    if (this.#private === undefined) {
+      for (const [parameter, gradient] of gradientsOf(auxiliary, data)) this.#arriving.set(`${site}.${parameter}`, gradient)
+    } else {
+      gatherRows(this.#private, auxiliary, data)
+    }
     this.#arrived.add(site)
   }
 
@@ -101,11 +121,11 @@ export class GradientLearner {
    */
   endBatch (): void {
     const missing = [...this.#auxiliaries.keys()].filter(site => !this.#arrived.has(site))
-    if (missing.length > 0) {
+    if (missing.length > 0 && this.#private?.empty !== true) {
       this.dropBatch()
       throw new UnknownSiteError(`no adaptation data came for ${missing.join(', ')}`)
     }
-    for (const [name, gradient] of this.#arriving) {
+    for (const [name, gradient] of this.#private?.end(this.#auxiliaries.values()) ?? this.#arriving) {
       const sum = this.#sums.get(name)
       this.#sums.set(name, sum === undefined ? gradient : tf.add(sum, gradient))
       if (sum !== undefined) tf.dispose([sum, gradient])
@@ -117,6 +137,7 @@ export class GradientLearner {
 
   /** Forgets what has come of a batch that will not be whole. */
   dropBatch (): void {
+    this.#private?.drop()
     tf.dispose([...this.#arriving.values()])
     this.#arriving.clear()
     this.#arrived.clear()
@@ -130,9 +151,7 @@ export class GradientLearner {
    */
   async fit (): Promise<Fit | undefined> {
     if (this.#gathered === 0) return undefined
-    const sums = new Map(this.#sums)
-    this.#sums.clear()
-    this.#gathered = 0
+    const sums = this.#taken()
     try {
       const norms = await normsOf(sums)
       const norm = Math.hypot(...norms.values())
@@ -172,7 +191,7 @@ export class GradientLearner {
     const sums = await Promise.all([...this.#sums].map(async ([name, sum]) =>
       [SUM + name, { shape: sum.shape, values: (await sum.data<'float32'>()).slice() }] as const))
     const counts = [[GATHERED, integer(this.#gathered)], [FITS, integer(this.#fits)]] as const
-    return new Map<string, TensorData>([...counts, ...optimizer, ...sums])
+    return new Map<string, TensorData>([...counts, ...optimizer, ...sums, ...this.#private?.state() ?? []])
   }
 
   restore (state: NamedTensors): void {
@@ -193,6 +212,17 @@ export class GradientLearner {
     this.#clear()
     this.#optimizer.dispose()
     for (const auxiliary of this.#auxiliaries.values()) auxiliary.dispose()
+  }
+
+  /** What a fit is made from. Nothing is gathered then. */
+  #taken (): Map<string, tf.Tensor> {
+    const sums = new Map(this.#sums)
+    this.#sums.clear()
+    this.#gathered = 0
+    if (this.#private === undefined) return sums
+    const noised = this.#private.noised(sums, this.#fits)
+    tf.dispose([...sums.values()])
+    return noised
   }
 
   #clear (): void {
@@ -224,6 +254,20 @@ function gradientsOf (auxiliary: FittedAuxiliary, data: SiteData): Map<string, t
   return new Map(Object.entries(tf.tidy(() => Object.fromEntries(auxiliary.gradients(
     tf.tensor2d(x.values, inputShape(site, rows, ONCE)),
     tf.tensor2d(gradient.values, outputShape(site, rows, ONCE)))))))
+}
+
+function gatherRows (gathering: PrivateGathering, auxiliary: FittedAuxiliary, data: SiteData): void {
+  const { site } = auxiliary
+  if ('factors' in data) throw new InvalidTensorError(`${site.name}: gradients that are summed over rows; private fits need x and ∇ĥ of each`)
+  const rows = checkPair(site, data)
+  const { x, gradient } = data
+  const own = tf.tensor2d(x.values.slice(), inputShape(site, rows, ONCE)) // it is kept, and x is good for now only
+  const ownGradient = tf.tensor2d(gradient.values, outputShape(site, rows, ONCE))
+  try {
+    gathering.add(auxiliary, own, ownGradient)
+  } finally {
+    tf.dispose([own, ownGradient])
+  }
 }
 
 function checkFinite (name: string, values: TensorValues): void {

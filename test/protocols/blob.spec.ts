@@ -97,6 +97,17 @@ describe('blob', () => {
     expect(traffic.report()[KIND].received).to.be.below(3_001_000)
   })
 
+  it('gives what is for one peer to nobody else', async () => {
+    const bytes = randomBytes(1000)
+    const other = await holder()
+    const [friend, asked] = [await nodes.add(), soon()]
+    other.store.add({ manifest: manifestOf(bytes), bytes, kind: KIND, to: friend.peerId })
+    expect((await failureOf(blobs.pull(manifestOf(bytes), [other.node.peerId], { kind: KIND, signal: asked }))).name).to.equal('BlobUnavailableError')
+    const theirs = blob({ store: new BlobStore() })(friend)
+    await theirs.start()
+    expect(bytes.equals(await theirs.pull(manifestOf(bytes), [other.node.peerId], { kind: KIND, signal: asked }))).to.equal(true)
+  })
+
   it('goes on for the others when one gives up', async () => {
     const bytes = randomBytes(3_000_000)
     const other = await holder()

@@ -28,6 +28,14 @@ export function predictedBy (task: Task): 'tokens' | 'rows' {
   return task === 'CAUSAL_LM' || task === 'SEQ_2_SEQ_LM' ? 'tokens' : 'rows'
 }
 
+/** Predictions of each row that count in the loss of the batch. */
+export function countedByRow (batch: Batch, info: Pick<NetworkInfo, 'task' | 'labels'>): Int32Array {
+  const { weights } = definitionOf(info.task).targets(batch, info)
+  const counts = new Int32Array(batch.rows)
+  for (const [i, weight] of weights.entries()) counts[Math.floor(i * batch.rows / weights.length)] += weight > 0 ? 1 : 0
+  return counts
+}
+
 /** Predictions of a batch that count in its loss. */
 export function countedIn (batch: Batch, info: Pick<NetworkInfo, 'task' | 'labels'>): number {
   return definitionOf(info.task).targets(batch, info).counted

@@ -83,7 +83,7 @@ class Lending {
     for await (const part of parts) {
       if (this.#over) return
       const { sites, manifest, bytes } = part
-      this.#node.store.add({ manifest, bytes, kind: 'adaptation' })
+      this.#node.store.add({ manifest, bytes, kind: 'adaptation', to })
       this.#parts.push(part)
       const message: JobMessage = {
         type: 'adaptation', job, step, trainer: to.toString(), version: this.#reply.version, group: String(count++), sites: [...sites], wire, manifest

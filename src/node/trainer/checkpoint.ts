@@ -11,7 +11,7 @@ export interface Progress {
   readonly step: number
   /** Tokens that counted in the losses so far. */
   readonly tokens: number
-  /** One a step, before its fit. */
+  /** One a step, before its fit; none of a step without rows. */
   readonly losses: readonly number[]
   /** Time spent training, in milliseconds. */
   readonly milliseconds: number
@@ -28,6 +28,9 @@ export interface Checkpoint {
   /** See `GradientLearner.state`. */
   readonly learner: NamedTensors
 }
+
+/** Nobody else may read it: what hides the rows of a private run is in it, and sums of them that have no noise yet. */
+const MODE = 0o600
 
 const ADAPTER = 'adapter|'
 const LEARNER = 'learner|'
@@ -79,7 +82,7 @@ export class CheckpointFile {
     const own = [...adapter].flatMap(([site, tensors]) => [...tensors].map(([name, tensor]) => [`${ADAPTER}${site}|${name}`, tensor] as const))
     const rest = [...learner].map(([name, tensor]) => [LEARNER + name, tensor] as const)
     const metadata = { colanet: JSON.stringify({ run: this.#run, ...progress }) }
-    await replaceFile(this.path, encodeSafetensors(new Map([...own, ...rest]), { metadata }))
+    await replaceFile(this.path, encodeSafetensors(new Map([...own, ...rest]), { metadata }), MODE)
   }
 
   async remove (): Promise<void> {

@@ -8,6 +8,7 @@ import { MODEL_DTYPES } from '../../model/weights.js'
 import { QUANTIZATIONS } from '../../tensor/quantize.js'
 import { AUXILIARY_KINDS, MERGES, MODES } from '../../types.js'
 import { MAX_TOGETHER } from '../../protocols/step/constants.js'
+import { checkPrivacy } from './privacy-options.js'
 import { WIRE_OPTIONS } from './wire-form.js'
 
 const count = z.number().int().positive()
@@ -85,6 +86,14 @@ export const trainOptionsSchema = z.strictObject({
   patience: z.number().positive().default(60),
   /** How adaptation data cross the wire. */
   wire: z.enum(WIRE_OPTIONS).default('auto'),
+  /** Training is private (DP-SGD): no row's gradient counts for more than this norm; not if it is not given. */
+  dpClip: z.number().positive().optional(),
+  /** Deviation of the noise of a fit, as a multiple of `dpClip`. */
+  dpNoise: z.number().positive().optional(),
+  /** In place of `dpNoise`: the ε that all steps together shall have. */
+  dpEpsilon: z.number().positive().optional(),
+  /** The δ at which ε is told; 1 / rows^1.1. */
+  dpDelta: z.number().positive().max(0.5).optional(),
   /** Share of the data that is never trained on. */
   heldOut: z.number().min(0).lt(1).default(0.1),
   /** The most held-out rows on which the loss is taken. */
@@ -116,6 +125,7 @@ export function parseTrainOptions (options: z.input<typeof trainOptionsSchema>):
     throw new InvalidOptionError('--clip auxiliary says whose norm is limited, not to what; add --max-grad-norm, such as --max-grad-norm 1')
   }
   checkBeside(parsed.data)
+  checkPrivacy(parsed.data)
   return parsed.data
 }
 

@@ -8,6 +8,7 @@ import type { FittedAuxiliary } from '../../gl/fitted-auxiliary.js'
 import { GradientLearner } from '../../gl/gradient-learner.js'
 import { Optimizer, type OptimizerKind } from '../../gl/optimizer.js'
 import { type Adapter, readAdapter } from '../../gl/peft.js'
+import type { PrivateFits } from '../../gl/privacy/private-gathering.js'
 import { createSchedule } from '../../gl/schedule.js'
 import { type Job, jobId } from '../../job.js'
 import type { ModelInfo } from '../../model/base-model.js'
@@ -166,7 +167,7 @@ function checkAgrees (options: TrainOptions, { spec, tensors }: Adapter, { sites
 }
 
 /** The learner that follows the options, at its start. */
-export function createLearner (options: TrainOptions, plan: Plan): GradientLearner {
+export function createLearner (options: TrainOptions, plan: Plan, privacy?: PrivateFits): GradientLearner {
   const { optimizer, lr, weightDecay, schedule, warmup, steps, interval, maxGradNorm, clip } = options
   const fits = Math.ceil(steps / interval)
   return new GradientLearner({
@@ -175,7 +176,8 @@ export function createLearner (options: TrainOptions, plan: Plan): GradientLearn
     schedule: createSchedule({ kind: schedule, rate: lr ?? RATES[optimizer], fits, ...(warmup === undefined ? {} : { warmup }) }),
     interval,
     clip,
-    ...(maxGradNorm === undefined ? {} : { maxNorm: maxGradNorm })
+    ...(maxGradNorm === undefined ? {} : { maxNorm: maxGradNorm }),
+    ...(privacy && { privacy })
   })
 }
 
@@ -188,8 +190,8 @@ function auxiliaryAt (site: Site, { auxiliary, composed, start }: Plan, { seed, 
 
 /** Names all that decides the numbers of a run: sha-256 in hex. */
 export function runId (options: TrainOptions, { job, auxiliary: { kind }, composed, fitted, start }: Plan, fingerprint: string): string {
-  const { optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, clip, batchSize, groupByLength, steps, wire } = options
-  const decisive = { job: jobId(job), kind, fitted: fitted.map(({ name }) => name), fingerprint, optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, clip, batchSize, groupByLength, steps, wire }
+  const { optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, clip, batchSize, groupByLength, steps, wire, dpClip, dpNoise, dpEpsilon, dpDelta } = options
+  const decisive = { job: jobId(job), kind, fitted: fitted.map(({ name }) => name), fingerprint, optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, clip, batchSize, groupByLength, steps, wire, dpClip, dpNoise, dpEpsilon, dpDelta }
   const hash = createHash('sha256').update(JSON.stringify(decisive))
   if (start !== undefined) hash.update(encodeAdapter(start))
   for (const { spec, tensors } of composed?.adapters.values() ?? []) hash.update(JSON.stringify([options.compose, spec])).update(encodeAdapter(tensors))

@@ -5,7 +5,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import type { Batches } from '../../data/batches.js'
 import type { EngineOptions } from '../../engine/open-engine.js'
 import { InvalidOptionError, ProtocolError } from '../../errors.js'
-import { predictedBy } from '../../model/tasks/tasks.js'
+import { countedByRow, predictedBy } from '../../model/tasks/tasks.js'
 import { BlobStore } from '../../protocols/blob/index.js'
 import type { TrafficReport } from '../../protocols/traffic.js'
 import type { Mode, Task, WireForm } from '../../types.js'
@@ -23,6 +23,7 @@ import { outcomeOf, writeOutcome } from './outcome.js'
 import { OwnHost } from './own-host.js'
 import { createLearner, planOf, runId } from './plan.js'
 import { type Forgetting, Review } from './review.js'
+import { describePrivacy, explained, privacyOf, type PrivacyReport } from './privacy.js'
 import { settle } from './settle.js'
 import { standingIn } from './standing.js'
 import type { StepRunner } from './step-runner.js'
@@ -46,7 +47,10 @@ export interface TrainReport {
   /** Null where there is no network. */
   readonly peer: string | null
   readonly steps: number
-  /** One a step, taken before that step's fit: the mean over predictions, in nats, or where the model gives a number squared. */
+  /**
+   * One a step, taken before that step's fit: the mean over predictions, in nats, or where the model gives a number squared.
+   * Of private training they are not private, and a step for which no row was drawn has none.
+   */
   readonly losses: readonly number[]
   /** Predictions that counted in the losses: of a token each, or a row. */
   readonly tokens: number
@@ -60,6 +64,8 @@ export interface TrainReport {
   /** Steps that were one pass at the host with steps of others. */
   readonly sharedSteps: number
   readonly bytes: TrafficReport
+  /** What training was private by, and what that costs; null where it was not. */
+  readonly privacy: PrivacyReport | null
   /** Names α·ΔW as this member has it in the end. */
   readonly deltaHash: string
   readonly members: ReadonlyArray<{ readonly peer: string, readonly round: number, readonly tokens: number }>
@@ -207,22 +213,35 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
   const run = runId(options, plan, data.fingerprint)
   const checkpoint = new CheckpointFile(join(folder, 'checkpoints', `${place.lasting ? joined.id : run}.safetensors`), run)
   const saved = await checkpoint.load()
-  const learner = createLearner(options, { ...plan, start: saved?.adapter ?? plan.start })
+  const privacy = privacyOf(options, data.rows, info, saved?.learner)
+  const learner = createLearner(options, { ...plan, start: saved?.adapter ?? plan.start }, privacy?.fits)
   try {
     if (saved !== undefined) learner.restore(saved.learner)
-    const wire = wireFormOf(options.wire, auxiliary, sites, await data.at(0))
+    const wire = wireFormOf(privacy === undefined ? options.wire : 'f32', auxiliary, sites, await data.at(0))
     const runner = place.runner(joined, { wire, auxiliary, sites })
     const standing = await standingIn(joined, learner)
-    const training = new Training({ joined, runner, learner, standing, data, checkpoint, steps: options.steps, unit: predictedBy(info.task), reporter },
-      saved?.progress ?? { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 0, baseLoss: null })
+    const training = new Training({
+      joined,
+      runner,
+      learner,
+      standing,
+      at: privacy?.at ?? data.at,
+      counts: batch => countedByRow(batch, info),
+      ...(privacy && { tokensOf: privacy.tokensOf }),
+      checkpoint,
+      steps: options.steps,
+      unit: predictedBy(info.task),
+      reporter
+    }, saved?.progress ?? { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 0, baseLoss: null })
     const { step } = training.progress
     if (step > 0) reporter.log(step < options.steps ? `resuming job ${options.job} after step ${step}` : `job ${options.job} is done; to train anew, give another --job or other settings`)
     await runner.open(signal)
     if (place.lasting) reporter.log(`the host sends ${describeWire(wire)}`)
+    if (privacy !== undefined) reporter.log(`private: ${describePrivacy(privacy.report(options.steps))}`)
     await takeBaseLoss(training, runner, data.heldOut, context)
     const review = await Review.begin({ options, earlier: plan.composed?.adapters ?? new Map(), source: place.source, jobs, runner: place.runner, reporter }, signal)
     await training.contribute(step === options.steps)
-    await training.run(signal)
+    await training.run(signal).catch((error: unknown) => { throw privacy === undefined ? error : explained(error) })
     if (plan.job.mode !== 'alone') await settle(joined, { expected: options.members, patience: options.patience * 1000, reporter }, signal)
     const adapted = await takeAdaptedLoss(training, runner, joined, data.heldOut, options.patience * 1000, context)
     const forgetting = await review.end(runner, training.contribution, signal)
@@ -230,7 +249,7 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
     const out = options.out ?? join(folder, 'adapters', options.job)
     await writeOutcome(out, outcome, info)
     if (!place.lasting) await checkpoint.remove()
-    return reportOf(place, context, joined, training, { wire, adapted, forgetting, deltaHash: outcome.deltaHash, adapter: out })
+    return reportOf(place, context, joined, training, { wire, adapted, privacy: privacy?.report(training.progress.step) ?? null, forgetting, deltaHash: outcome.deltaHash, adapter: out })
   } finally {
     learner.dispose()
   }
@@ -264,7 +283,7 @@ async function takeAdaptedLoss (
 
 function reportOf (
   { source: { info }, peer, bytes }: Place, { engine }: TrainContext, { id, job, members }: JoinedJob, { progress }: Training,
-  rest: Pick<TrainReport, 'wire' | 'forgetting' | 'deltaHash' | 'adapter'> & { readonly adapted: number | null }
+  rest: Pick<TrainReport, 'wire' | 'privacy' | 'forgetting' | 'deltaHash' | 'adapter'> & { readonly adapted: number | null }
 ): TrainReport {
   const { adapted, ...others } = rest
   return {

@@ -11,6 +11,8 @@ import type { TrainOptions } from './options.js'
 
 /** What a trainer trains on; nobody but the host sees any of it. */
 export interface TrainingData {
+  /** What batches are made of; undefined where there is one fixed batch. */
+  readonly rows?: RowSet
   /** The batch of a step, which depends on nothing but its number, from 0. */
   readonly at: (step: number) => Promise<Batch>
   /** Never trained on. */
@@ -44,6 +46,7 @@ export async function readTrainingData (options: TrainOptions, source: ModelSour
   reporter.log(`${documents} documents: ${train.count} rows to train on, ${heldOut.count} held out${truncated === 0 ? '' : `; ${truncated} were cut to fit`}`)
   const batches = new BatchSource(train, { batchSize, seed, groupByLength })
   return {
+    rows: train,
     at: async step => await batches.at(step),
     heldOut: heldOutBatches(heldOut, batchSize, { maxRows: options.heldOutRows }),
     fingerprint: fingerprint(contentsOf([train, heldOut]))

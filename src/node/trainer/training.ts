@@ -1,19 +1,24 @@
 import type { GradientLearner } from '../../gl/gradient-learner.js'
 import type { ContributionRecord } from '../../protocols/contribution/index.js'
 import type { StepReply } from '../../protocols/step/index.js'
+import type { Batch } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
 import type { Reporter } from '../reporter.js'
 import type { CheckpointFile, Progress } from './checkpoint.js'
 import type { Standing } from './standing.js'
 import { type StepRunner, withRecovery } from './step-runner.js'
-import type { TrainingData } from './training-data.js'
 
 export interface TrainingInit {
   readonly joined: JoinedJob
   readonly runner: StepRunner
   readonly learner: GradientLearner
   readonly standing: Standing
-  readonly data: TrainingData
+  /** The batch of a step, from 0; undefined where there is none, and a private fit is made of noise alone. */
+  readonly at: (step: number) => Promise<Batch | undefined>
+  /** Predictions of each row of a batch that count. */
+  readonly counts: (batch: Batch) => Int32Array
+  /** What contributions tell of the predictions of so many steps. @default those that counted */
+  readonly tokensOf?: (steps: number) => number
   readonly checkpoint: CheckpointFile
   /** In all. */
   readonly steps: number
@@ -65,18 +70,25 @@ export class Training {
 
   /** Publishes the auxiliaries as they are. */
   async contribute (final: boolean): Promise<void> {
-    const { joined, standing } = this.#init
-    this.#contribution = await joined.contribute(await standing.contributed(), { tokens: this.#progress.tokens, final })
+    const { joined, standing, tokensOf } = this.#init
+    const { step, tokens } = this.#progress
+    this.#contribution = await joined.contribute(await standing.contributed(), { tokens: tokensOf?.(step) ?? tokens, final })
   }
 
   /** One batch at a host, until x and ∇ĥ of every site are gathered; again from the start where a host fails. */
-  async #step (step: number, signal: AbortSignal): Promise<StepReply> {
-    const { runner, learner, standing, data: { at } } = this.#init
+  async #step (step: number, signal: AbortSignal): Promise<StepReply | undefined> {
+    const { runner, learner, standing, at, counts } = this.#init
     const batch = await at(step)
+    if (batch === undefined) {
+      learner.beginBatch(new Int32Array())
+      learner.endBatch()
+      return undefined
+    }
     return await withRecovery(runner, signal, async () => {
       try {
         return await runner.run({ step, purpose: 'train', adapted: true, batch, contribution: this.#contribution }, async ({ reply, data }) => {
           await standing.meet(reply, signal)
+          learner.beginBatch(counts(batch))
           for await (const [site, own] of data) learner.gather(site, own)
           learner.endBatch()
           return reply
@@ -87,18 +99,19 @@ export class Training {
     })
   }
 
-  #advance ({ loss, tokens, shared }: StepReply, milliseconds: number): void {
+  #advance (reply: StepReply | undefined, milliseconds: number): void {
     const { reporter, steps, unit } = this.#init
     const done = this.#progress
     this.#progress = {
       ...done,
       step: done.step + 1,
-      tokens: done.tokens + tokens,
-      losses: [...done.losses, loss],
-      sharedSteps: done.sharedSteps + (shared > 1 ? 1 : 0),
+      tokens: done.tokens + (reply?.tokens ?? 0),
+      losses: [...done.losses, ...(reply === undefined ? [] : [reply.loss])],
+      sharedSteps: done.sharedSteps + ((reply?.shared ?? 1) > 1 ? 1 : 0),
       milliseconds: done.milliseconds + milliseconds
     }
-    reporter.progress('training', this.#progress.step, steps, `loss ${loss.toFixed(4)}  ${speed(this.#progress).toFixed(0)} ${unit}/s`)
+    const loss = reply === undefined ? 'no row drawn' : `loss ${reply.loss.toFixed(4)}`
+    reporter.progress('training', this.#progress.step, steps, `${loss}  ${speed(this.#progress).toFixed(0)} ${unit}/s`)
   }
 
   async #save (): Promise<void> {

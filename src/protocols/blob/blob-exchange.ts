@@ -88,12 +88,13 @@ export class BlobExchange implements Startable {
     return transfer
   }
 
-  readonly #onStream = async (frames: Frames, _: PeerId, deadline: Deadline): Promise<void> => {
+  readonly #onStream = async (frames: Frames, peer: PeerId, deadline: Deadline): Promise<void> => {
     for (;;) {
       const request = await frames.read().catch(() => undefined)
       if (request === undefined) return // the asker has what it wanted
       const { id, chunks } = decodeMessage(requestSchema, request)
-      const held = this.#store.get(id)
+      const found = this.#store.get(id)
+      const held = found?.to?.equals(peer) === false ? undefined : found
       for (const index of chunks) {
         if (held === undefined || index >= held.manifest.chunks.length) {
           await frames.write(encodeMessage({ refused: held === undefined ? 'not held here' : `there is no chunk ${index}` }))

@@ -1,3 +1,4 @@
+import type { PeerId } from '@libp2p/interface'
 import { type Manifest, manifestOf } from '../../tensor/chunks.js'
 import { STORE_BYTES } from './constants.js'
 
@@ -7,6 +8,8 @@ export interface HeldBlob {
   /** Not to be changed. */
   readonly bytes: Uint8Array
   readonly kind: string
+  /** Who alone may pull it. @default anyone */
+  readonly to?: PeerId
 }
 
 /** Blobs in memory, by their ids. When they outgrow it, those leave that were not used for longest. */
