@@ -5,10 +5,11 @@ import { expect } from 'chai'
 import { pEvent } from 'p-event'
 import { BlobUnavailableError } from '../../src/errors.js'
 import { encodeAdapter } from '../../src/gl/adapter-message.js'
+import type { Job } from '../../src/job.js'
 import { holdersOf, JobMembers } from '../../src/node/job-members.js'
 import type { ContributionRecord } from '../../src/protocols/contribution/index.js'
 import { encodeSafetensors } from '../../src/tensor/safetensors.js'
-import type { Mode } from '../../src/types.js'
+import type { AuxiliarySpec, Mode } from '../../src/types.js'
 import { randomAdapter, SITES } from '../gl/adaptation.js'
 import { seeded, shuffled } from '../merge/random.js'
 import { soon } from '../protocols/nodes.js'
@@ -26,9 +27,9 @@ class Here {
   changes = 0
   readonly #held = new Map<string, Promise<void>>()
 
-  constructor (mode: Mode, signed: readonly Signed[] = []) {
+  constructor (mode: Mode, signed: readonly Signed[] = [], job: Partial<Job> = {}) {
     this.members = new JobMembers({
-      job: jobOf(mode),
+      job: { ...jobOf(mode), ...job },
       sites: SITES,
       pull: this.#pull,
       release: blob => this.released.push(blob),
@@ -186,6 +187,33 @@ describe('the members of a job', () => {
     expect(here.members.held[0].record).to.equal(other.record)
   })
 
+  it('count with some of the sites, in which they need not be alike', async () => {
+    const here = new Here('collaboration')
+    const shares = [SITES.slice(0, 1), SITES.slice(1), SITES]
+    for (const [k, one] of (await Author.several(shares.length, jobOf('collaboration'))).entries()) {
+      const adapter = randomAdapter(SPEC, shares[k], seeded(k))
+      const signed = await one.signs(adapter, { round: 1 })
+      here.have(signed)
+      await here.fetch(signed)
+      expect(here.members.held.find(({ peer }) => peer === one.peer)).to.deep.include({ spec: SPEC, adapter })
+    }
+    expect(here.members.held).to.have.lengthOf(shares.length)
+  })
+
+  it('of a mixture count as what they are', async () => {
+    const kinds = ['mlp', 'low-rank', 'linear'] as const
+    const here = new Here('collaboration', [], { kinds })
+    for (const [k, kind] of kinds.entries()) {
+      const spec: AuxiliarySpec = { ...SPEC, kind }
+      const adapter = randomAdapter(spec, SITES.slice(k), seeded(k))
+      const signed = await author.signs(adapter, { round: k + 1 })
+      here.have(signed)
+      await here.fetch(signed)
+      expect(here.members.held).to.have.lengthOf(1)
+      expect(here.members.held[0]).to.deep.include({ spec, adapter })
+    }
+  })
+
   describe('never count with', () => {
     const values = new Map([...adapterOf(1)].flatMap(([site, own]) => [...own].map(([name, tensor]) => [`${site}.${name}`, tensor] as const)))
     const [[name, tensor]] = values
@@ -196,7 +224,9 @@ describe('the members of a job', () => {
       'a blob that is cut short': ['InvalidTensorError', encoded.subarray(0, -1)],
       'an auxiliary of another rank': ['InvalidAdapterError', encodeAdapter(randomAdapter({ ...SPEC, rank: 3 }, SITES, seeded(1)))],
       'an auxiliary of another kind': ['InvalidAdapterError', encodeAdapter(randomAdapter({ ...SPEC, kind: 'linear' }, SITES, seeded(1)))],
-      'a site too few': ['InvalidAdapterError', encodeAdapter(randomAdapter(SPEC, SITES.slice(1), seeded(1)))],
+      'a parameter too few': ['InvalidAdapterError', encodeSafetensors(new Map([...values].slice(1)))],
+      'no site': ['InvalidAdapterError', encodeAdapter(new Map())],
+      'a site that the job has not, and no other': ['InvalidAdapterError', encodeAdapter(randomAdapter(SPEC, [{ ...SITES[0], name: 'other' }], seeded(1)))],
       'a site too many': ['InvalidAdapterError', encodeAdapter(randomAdapter(SPEC, [...SITES, { ...SITES[0], name: 'other' }], seeded(1)))],
       'sites of other sizes': ['InvalidAdapterError', encodeAdapter(randomAdapter(SPEC, SITES.map(site => ({ ...site, inFeatures: 7 })), seeded(1)))],
       'a value that is not a number': ['InvalidAdapterError', encodeSafetensors(new Map([...values, [name, { ...tensor, values: tensor.values.with(3, NaN) }]]))],
