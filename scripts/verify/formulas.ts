@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import type { AuxiliaryKind, AuxiliarySpec, Site } from '../../src/types.js'
 
 /** One site of one pass, with the auxiliary that stands at it. */
-export interface Place {
+interface Place {
   /** What the module's matrix multiplies, `[places, in]`, see `matrixRows`. */
   readonly x: tf.Tensor2D
   /** α of the equations. */

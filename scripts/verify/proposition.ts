@@ -1,3 +1,5 @@
+import type { Scene } from './scene.js'
+
 /**
  * A proposition of the paper, or of ours, is data. `main.ts` lists them; the help, the table, the JSON and the exit code follow
  * from it.
@@ -11,15 +13,8 @@ export interface Proposition {
   readonly bound: number
   /** Why it is that one. */
   readonly reason: string
-  /** The cases that a seed gives, each computed in both ways. */
-  cases (seed: number, context: Context): AsyncGenerator<Case>
-}
-
-export interface Context {
-  /** For files; gone afterwards. */
-  readonly folder: string
-  /** A line for people, each of which is shown once. */
-  readonly log: (line: string) => void
+  /** Each computed in both ways. */
+  cases (scene: Scene): AsyncGenerator<Case>
 }
 
 /** What one case gave. */

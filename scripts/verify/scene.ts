@@ -14,7 +14,6 @@ import type { AdapterTensors, AuxiliaryKind, AuxiliarySpec, Batch, FloatTensor }
 import { randomRows, writeModel } from '../../test/model/random-model.js'
 import { ARCHITECTURES, between, type Random } from './architectures.js'
 import { BackPropagation } from './back-propagation.js'
-import type { Context } from './proposition.js'
 import type { Share } from './share.js'
 import { Trainer } from './trainer.js'
 
@@ -26,6 +25,13 @@ const SHORTEST = 6
 
 /** How near to a kink a batch may come, relative to the numbers there: some times what two ways of computing them differ by. */
 const NEAR_KINK = 4e-6
+
+export interface SceneContext {
+  /** For files; gone afterwards. */
+  readonly folder: string
+  /** A line for people, each of which is shown once. */
+  readonly log: (line: string) => void
+}
 
 interface JobShape extends Pick<Job, 'kinds' | 'mode' | 'merge'> {
   /** @default 1 */
@@ -66,7 +72,7 @@ export class Scene {
   }
 
   /** @param of the proposition, so that each has numbers of its own */
-  static async open (of: string, seed: number, { folder, log }: Context): Promise<Scene> {
+  static async open (of: string, seed: number, { folder, log }: SceneContext): Promise<Scene> {
     const key = `${seed}:${of}`
     const random = randomNumbers(key)
     const config = ARCHITECTURES[seed % ARCHITECTURES.length](random)

@@ -1,4 +1,5 @@
-import type { Case, Context, Proposition } from './proposition.js'
+import type { Case, Proposition } from './proposition.js'
+import { Scene, type SceneContext } from './scene.js'
 
 /** What became of a proposition. */
 export interface Verdict {
@@ -14,7 +15,7 @@ export interface Verdict {
  *
  * @param done is told of each seed that is through
  */
-export async function verify (proposition: Proposition, seeds: readonly number[], context: Context & { readonly signal: AbortSignal }, done: () => void): Promise<Verdict> {
+export async function verify (proposition: Proposition, seeds: readonly number[], context: SceneContext & { readonly signal: AbortSignal }, done: () => void): Promise<Verdict> {
   let [cases, worst]: [number, Case | undefined] = [0, undefined]
   for (const seed of seeds) {
     for await (const one of casesOf(proposition, seed, context)) {
@@ -28,9 +29,14 @@ export async function verify (proposition: Proposition, seeds: readonly number[]
   return { proposition, cases, worst, ok: worst !== undefined && worst.error <= proposition.bound }
 }
 
-async function * casesOf (proposition: Proposition, seed: number, context: Context): AsyncGenerator<Case> {
+async function * casesOf (proposition: Proposition, seed: number, context: SceneContext): AsyncGenerator<Case> {
   try {
-    yield * proposition.cases(seed, context)
+    const scene = await Scene.open(proposition.name, seed, context)
+    try {
+      yield * proposition.cases(scene)
+    } finally {
+      await scene.dispose()
+    }
   } catch (thrown) {
     const error = thrown as Error
     context.log(error.stack ?? error.message)

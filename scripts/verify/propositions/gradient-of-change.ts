@@ -1,7 +1,6 @@
 import { AUXILIARY_KINDS } from '../../../src/types.js'
 import { relativeError } from '../../../test/support/compare.js'
 import { FLOAT32, type Proposition } from '../proposition.js'
-import { Scene } from '../scene.js'
 import { whole } from '../share.js'
 
 /** What a host gives as ∇ĥ is the gradient of Δh = α·g(x) itself, as ĥ = f(x) + Δh. */
@@ -9,8 +8,7 @@ export const gradientOfChange: Proposition = {
   name: 'gradient of ĥ equals gradient of Δh',
   source: 'arXiv 2404.13844, Proposition 1',
   ...FLOAT32,
-  async * cases (seed, context) {
-    const scene = await Scene.open('gradient-of-change', seed, context)
+  async * cases (scene) {
     for (const kind of AUXILIARY_KINDS) {
       const merge = scene.oneOf(['during', 'never'] as const)
       const trainer = await scene.member(scene.job({ kinds: [kind], mode: 'alone', merge }))
@@ -22,6 +20,5 @@ export const gradientOfChange: Proposition = {
         yield { name: `${scene.title}, ${kind}, merged ${merge}, ${site}`, error: relativeError('gradient' in pair ? pair.gradient.values : [], expected.values) }
       }
     }
-    await scene.dispose()
   }
 }

@@ -2,7 +2,6 @@ import { AUXILIARY_KINDS, type AdaptationData, type AdapterTensors } from '../..
 import { compared } from '../compare.js'
 import { exactForms, fittedGradients } from '../fitted-gradients.js'
 import { FLOAT32, type Proposition } from '../proposition.js'
-import { Scene } from '../scene.js'
 import { whole } from '../share.js'
 import { sumOfAdapters } from '../sum-of-adapters.js'
 
@@ -13,8 +12,7 @@ export const interval: Proposition = {
   name: 'GL gradient equals back-propagation, summed over an interval',
   source: 'arXiv 2404.13844, Algorithm 1',
   ...FLOAT32,
-  async * cases (seed, context) {
-    const scene = await Scene.open('interval', seed, context)
+  async * cases (scene) {
     for (const kind of AUXILIARY_KINDS) {
       for (const interval of INTERVALS) {
         const merge = scene.oneOf(['during', 'never'] as const)
@@ -32,6 +30,5 @@ export const interval: Proposition = {
         yield * compared(`${scene.title}, ${kind}, merged ${merge}, ${wire}, interval ${interval}`, await fittedGradients(trainer, gathered), expected)
       }
     }
-    await scene.dispose()
   }
 }

@@ -6,7 +6,6 @@ import { AUXILIARY_KINDS, type AdapterTensors } from '../../../src/types.js'
 import { compared } from '../compare.js'
 import { exactForms, gatherBatch, learnerOf, RATE } from '../fitted-gradients.js'
 import { FLOAT32, type Proposition } from '../proposition.js'
-import { Scene } from '../scene.js'
 import { sharesOf, whole } from '../share.js'
 import { sumOfAdapters } from '../sum-of-adapters.js'
 import type { Trainer } from '../trainer.js'
@@ -19,8 +18,7 @@ export const meanOfMoves: Proposition = {
   name: 'joint: the mean moves by the mean of the moves',
   source: 'arXiv 2404.13844, section 3: joint',
   ...FLOAT32,
-  async * cases (seed, context) {
-    const scene = await Scene.open('mean-of-moves', seed, context)
+  async * cases (scene) {
     for (const kind of AUXILIARY_KINDS) {
       const merge = scene.oneOf(['during', 'never'] as const)
       const job = scene.job({ kinds: [kind], mode: 'joint', merge })
@@ -41,7 +39,6 @@ export const meanOfMoves: Proposition = {
       const actual = sumOfAdapters([{ adapter: after, weightAt: () => 1 }, { adapter: before, weightAt: () => -1 }])
       yield * compared(`${scene.title}, ${kind}, merged ${merge}`, actual, expected)
     }
-    await scene.dispose()
   }
 }
 

@@ -5,7 +5,6 @@ import { AUXILIARY_KINDS, type AuxiliaryKind, type AuxiliarySpec, type Auxiliary
 import { relativeError } from '../../../test/support/compare.js'
 import { alphaAt } from '../formulas.js'
 import type { Proposition } from '../proposition.js'
-import { Scene } from '../scene.js'
 import { sharesOf } from '../share.js'
 import type { Trainer } from '../trainer.js'
 
@@ -18,8 +17,7 @@ export const meanOfProducts: Proposition = {
   source: 'arXiv 2404.13844, section 3: collaborative adaptation',
   bound: 1e-6,
   reason: 'summed in float64 and rounded to float32 once, or where factors are stacked p_k·B_k is',
-  async * cases (seed, context) {
-    const scene = await Scene.open('mean-of-products', seed, context)
+  async * cases (scene) {
     for (const kinds of MIXTURES) {
       const job = scene.job({ kinds, mode: 'collaboration', merge: 'during' })
       const members: Trainer[] = []
@@ -37,7 +35,6 @@ export const meanOfProducts: Proposition = {
         if (having.length > 0) yield { name: `${title}, stacked, ${name}`, error: stacked === undefined ? Infinity : relativeError(productOf(stacked.spec, site, own), expected) }
       }
     }
-    await scene.dispose()
   }
 }
 

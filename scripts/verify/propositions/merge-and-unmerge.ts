@@ -2,7 +2,6 @@ import { isMergeableKind } from '../../../src/auxiliary-spec.js'
 import { AUXILIARY_KINDS, type Batch } from '../../../src/types.js'
 import type { HostedStep } from '../../../src/node/host/host.js'
 import type { Proposition } from '../proposition.js'
-import { Scene } from '../scene.js'
 import type { Trainer } from '../trainer.js'
 
 /** After which nothing of what was merged is left: not of one job, nor of several in turn. */
@@ -11,8 +10,7 @@ export const mergeAndUnmerge: Proposition = {
   source: 'arXiv 2404.13844, section 3: parameter merging',
   bound: 0,
   reason: 'θ + αΔW is built from the pristine θ, nothing is subtracted again; the error is the share of numbers of a pass that differ in any bit',
-  async * cases (seed, context) {
-    const scene = await Scene.open('merge-and-unmerge', seed, context)
+  async * cases (scene) {
     for (const kind of AUXILIARY_KINDS.filter(isMergeableKind)) {
       const sites = scene.sites()
       const [job, another] = [1, 2].map(() => scene.job({ kinds: [kind], mode: 'collaboration', merge: 'during', sites }))
@@ -26,7 +24,6 @@ export const mergeAndUnmerge: Proposition = {
       yield { name: `${scene.title}, ${kind}, after several`, error: different(await bitsOf(trainer, batch, false), pristine) }
       yield { name: `${scene.title}, ${kind}, merged again`, error: different(await bitsOf(trainer, batch, true), merged) }
     }
-    await scene.dispose()
   }
 }
 

@@ -3,7 +3,6 @@ import { AUXILIARY_KINDS, MODES } from '../../../src/types.js'
 import { compared } from '../compare.js'
 import { exactForms, fittedGradients } from '../fitted-gradients.js'
 import { FLOAT32, type Proposition } from '../proposition.js'
-import { Scene } from '../scene.js'
 import { whole } from '../share.js'
 
 /** The same where the host runs θ + αΔW, in which f and g are one product. */
@@ -11,8 +10,7 @@ export const merged: Proposition = {
   name: 'GL gradient equals back-propagation, merged',
   source: 'arXiv 2404.13844, section 3: parameter merging',
   ...FLOAT32,
-  async * cases (seed, context) {
-    const scene = await Scene.open('merged', seed, context)
+  async * cases (scene) {
     for (const kind of AUXILIARY_KINDS.filter(isMergeableKind)) {
       const mode = scene.oneOf(MODES)
       const trainer = await scene.member(scene.job({ kinds: [kind], mode, merge: 'during' }))
@@ -24,6 +22,5 @@ export const merged: Proposition = {
         yield * compared(`${scene.title}, ${kind}, ${mode}, ${wire}`, await fittedGradients(trainer, [data]), expected)
       }
     }
-    await scene.dispose()
   }
 }

@@ -2,7 +2,7 @@ import { AUXILIARY_KINDS, type AuxiliaryKind, type Batch } from '../../../src/ty
 import { compared } from '../compare.js'
 import { exactForms, fittedGradients } from '../fitted-gradients.js'
 import { type Case, FLOAT32, type Proposition } from '../proposition.js'
-import { Scene } from '../scene.js'
+import type { Scene } from '../scene.js'
 import { type Share, sharesOf, whole } from '../share.js'
 import { sumOfAdapters } from '../sum-of-adapters.js'
 import type { Trainer } from '../trainer.js'
@@ -19,8 +19,7 @@ export const severalUsers: Proposition = {
   name: 'GL gradient equals back-propagation, several users in one pass',
   source: 'arXiv 2404.13844, Algorithm 1 and section 3',
   ...FLOAT32,
-  async * cases (seed, context) {
-    const scene = await Scene.open('several-users', seed, context)
+  async * cases (scene) {
     const sites = scene.sites()
     const users: Trainer[] = []
     for (const kind of [...AUXILIARY_KINDS, scene.oneOf(AUXILIARY_KINDS)]) users.push(await scene.member(scene.job({ kinds: [kind], mode: 'alone', merge: 'never', sites })))
@@ -34,7 +33,6 @@ export const severalUsers: Proposition = {
       const shares = sharesOf(members)
       yield * together(scene, `${kinds.join('~')}, merged ${merge}`, members, members.map(() => shares))
     }
-    await scene.dispose()
   }
 }
 
