@@ -1,4 +1,6 @@
 import { isMergeable } from '../auxiliary-spec.js'
+import { InvalidAdapterError } from '../errors.js'
+import { parameterShapes } from '../gl/auxiliary.js'
 import type { Adapter } from '../gl/peft.js'
 import { joinBlocks, type RowBlock } from '../gl/row-blocks.js'
 import type { BaseModel } from '../model/base-model.js'
@@ -6,6 +8,7 @@ import type { Beside } from '../model/beside.js'
 import type { WeightChange } from '../model/merge.js'
 import { selectSites } from '../model/sites.js'
 import { changesOf } from '../node/host/weight-changes.js'
+import type { Site } from '../types.js'
 
 /** What an adapter folder does to a model: merged into its weights, or beside them. */
 export interface LoadedAdapter {
@@ -27,14 +30,27 @@ export interface LoadOptions {
  * @throws {UnknownSiteError} or {InvalidAdapterError} if the adapter is not one for this model
  */
 export function loadedAdapter ({ info }: Pick<BaseModel, 'info'>, adapters: readonly Adapter[], { unmerged = false }: LoadOptions = {}): LoadedAdapter {
-  const [first] = adapters.filter(({ spec }) => isMergeable(spec)) as ReadonlyArray<Adapter | undefined>
-  const changes = first === undefined ? new Map<string, WeightChange>() : changesOf(first.spec, first.tensors, selectSites(info, [...first.tensors.keys()])) // also checks that it fits
-  const others = adapters.filter(adapter => unmerged || adapter !== first)
-  return { changes: unmerged ? new Map() : changes, beside: others.length === 0 ? undefined : besideOf(info, others) }
+  const sites = selectSites(info, [...new Set(adapters.flatMap(({ tensors }) => [...tensors.keys()]))])
+  for (const adapter of adapters) checkFits(adapter, sites)
+  const first = unmerged ? undefined : adapters.find(({ spec }) => isMergeable(spec))
+  const others = adapters.filter(adapter => adapter !== first)
+  return {
+    changes: first === undefined ? new Map() : changesOf(first.spec, first.tensors, sites),
+    beside: others.length === 0 ? undefined : besideOf(others, sites)
+  }
 }
 
-function besideOf (info: BaseModel['info'], adapters: readonly Adapter[]): (rows: number) => Beside {
+function checkFits ({ spec, tensors }: Adapter, sites: readonly Site[]): void {
+  for (const site of sites) {
+    const own = tensors.get(site.name)
+    if (own === undefined) continue
+    for (const [parameter, shape] of parameterShapes(spec, site)) {
+      if (own.get(parameter)?.shape.join() !== shape.join()) throw new InvalidAdapterError(`the adapter has no ${site.name}.${parameter} of [${shape.join(', ')}]`)
+    }
+  }
+}
+
+function besideOf (adapters: readonly Adapter[], sites: readonly Site[]): (rows: number) => Beside {
   const own: RowBlock['own'] = adapters.map(({ spec, tensors }) => ({ spec, adapter: tensors }))
-  const sites = selectSites(info, [...new Set(adapters.flatMap(({ tensors }) => [...tensors.keys()]))]).map(({ name }) => name)
-  return rows => joinBlocks([{ rows, own }], sites)
+  return rows => joinBlocks([{ rows, own }], sites.map(({ name }) => name))
 }

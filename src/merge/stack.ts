@@ -13,14 +13,14 @@ export interface StackedAdapter {
  * One adapter for the mean of products: factors stacked to rank R = Σ r_k, the weights inside B, so that B·A = Σ p_k·α_k·B_k·A_k / α,
  * exact but for their rounding to float32; where there is a linear auxiliary among them, the mean itself.
  *
- * @returns undefined where no member's auxiliary is linear in x
+ * @returns undefined where no member has an auxiliary at the sites that is linear in x
  * @throws {InvalidAdapterError} if an adapter lacks a parameter or has it in another shape
  */
 export function stack (members: readonly Weighted[], sites: readonly Site[]): StackedAdapter | undefined {
   const mergeable = members.filter(({ spec }) => isMergeable(spec))
-  if (mergeable.length === 0) return undefined
-  if (members.length === 1) return { spec: members[0].spec, tensors: members[0].adapter }
   const having = sites.filter(({ name }) => mergeable.some(({ adapter }) => adapter.has(name)))
+  if (having.length === 0) return undefined
+  if (members.length === 1) return { spec: members[0].spec, tensors: members[0].adapter }
   return mergeable.some(({ spec }) => spec.kind === 'linear') ? meanOf(members, having) : stackSites(members, having)
 }
 

@@ -71,6 +71,7 @@ describe('merge: one adapter for the mean of products', () => {
 
   it('is nothing where there is no ΔW', () => {
     expect(stack([], SITES)).to.equal(undefined)
+    expect(stack([1, 2].map(count => contribution(count, LOW_RANK, SITES.slice(1), seeded(count))), SITES.slice(0, 1))).to.equal(undefined)
     expect(stack([1, 2].map(count => contribution(count, PERCEPTRON, SITES, seeded(count))), SITES)).to.equal(undefined)
   })
 

@@ -28,7 +28,7 @@ export function randomPass (info: ModelInfo, number: number, random: () => numbe
 /** A batch of a few rows, beside which there may be several auxiliaries, and whose trainer may want what its pairs do to its factors. */
 export function randomPart (info: ModelInfo, sites: readonly Site[], kind: AuxiliarySpec, beside: boolean, random: () => number): LentPart {
   const [first] = sites
-  const spec = { ...kind, ranks: { [first.name]: kind.rank + 2 }, alphas: { [first.name]: 3 * kind.alpha } }
+  const spec = { ...kind, ranks: { [first.name]: kind.rank + 2 }, alphas: { [first.name]: kind.alpha / 3 } }
   const adapter = randomAdapter(spec, sites, random)
   const others = random() < 0.3 ? AUXILIARY_KINDS.map((_, k) => specOf(k)) : []
   const factors = hasFactors(spec) && random() < 0.5
