@@ -42,19 +42,15 @@ function meanOf (members: readonly Weighted[], sites: readonly Site[]): StackedA
 }
 
 function stackSites (members: readonly Weighted[], sites: readonly Site[]): StackedAdapter {
-  const stacked = sites.map(site => ({ name: site.name, ...stackSite(partsAt(members, site.name).filter(({ spec }) => isMergeable(spec)), site) }))
-  const [{ rank, scale }] = stacked
-  const others = stacked.filter(own => own.rank !== rank || own.scale !== scale)
+  const stacked = sites.map(site => {
+    const { own, rank, scale } = stackSite(partsAt(members, site.name).filter(({ spec }) => isMergeable(spec)), site)
+    return { name: site.name, own, rank, alpha: scale * rank }
+  })
+  const [{ rank, alpha }] = stacked
+  const ranks = stacked.filter(own => own.rank !== rank).map(own => [own.name, own.rank] as const)
+  const alphas = stacked.filter(own => own.alpha !== alpha).map(own => [own.name, own.alpha] as const)
   return {
-    spec: {
-      kind: 'low-rank',
-      rank,
-      alpha: scale * rank,
-      ...(others.length > 0 && {
-        ranks: Object.fromEntries(others.map(own => [own.name, own.rank])),
-        alphas: Object.fromEntries(others.map(own => [own.name, own.scale * own.rank]))
-      })
-    },
+    spec: { kind: 'low-rank', rank, alpha, ...(ranks.length > 0 && { ranks: Object.fromEntries(ranks) }), ...(alphas.length > 0 && { alphas: Object.fromEntries(alphas) }) },
     tensors: new Map(stacked.map(({ name, own }) => [name, own]))
   }
 }
