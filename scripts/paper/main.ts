@@ -51,15 +51,19 @@ async function main (args: readonly string[], signal: AbortSignal): Promise<void
   const { out: asked } = checkOptions(OPTIONS, typed)
   const chosen = wanted.map(part => ({ part, values: checkOptions({ ...COMMON_OPTIONS, ...part.options }, typed) }))
   const out = asked ?? join('runs', `paper-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}`)
-  await mkdir(out, { recursive: true })
   log(`fits on ${(await startBackend()).description}`)
-  const broken: string[] = []
-  for (const { part, values } of chosen) {
-    const began = performance.now()
-    const outcome = await inTemporaryFolder('colanet-paper-', async folder => await part.run(values, { folder, signal, log }))
-    await write(out, part, outcome, (performance.now() - began) / 1000)
-    broken.push(...brokenIn(outcome.claims))
-  }
+  const broken = await inTemporaryFolder('colanet-paper-', async folder => {
+    const found: string[] = []
+    for (const { part, values } of chosen) {
+      const began = performance.now()
+      const own = join(folder, part.name)
+      await mkdir(own)
+      const outcome = await part.run(values, { folder: own, signal, log })
+      await write(out, part, outcome, (performance.now() - began) / 1000)
+      found.push(...brokenIn(outcome.claims))
+    }
+    return found
+  })
   log(`tables and curves are in ${out}`)
   if (broken.length > 0) throw new WrongResultError(broken.join('; '))
 }
@@ -68,6 +72,7 @@ async function write (out: string, { name }: Part, outcome: Outcome, seconds: nu
   const { charts, claims, data } = outcome
   const text = markdown(outcome)
   const machine = { cpu: cpus().at(0)?.model ?? null, cores: cpus().length, node: process.version }
+  await mkdir(out, { recursive: true })
   await writeFile(join(out, `${name}.md`), text)
   await writeFile(join(out, `${name}.json`), JSON.stringify({ part: name, seconds, machine, claims: claims.map(own => ({ ...own, holds: !own.findings.some(isBroken) })), ...data }))
   for (const [chart, svg] of charts) await writeFile(join(out, `${chart}.svg`), svg)

@@ -7,7 +7,6 @@ import type { Settings, User } from './task.js'
 export const SETTINGS_OPTIONS = {
   steps: { type: 'integer', min: 1, describe: 'batches of each user' },
   batchSize: { type: 'integer', min: 1, describe: 'rows in a batch' },
-  length: { type: 'integer', min: 2, describe: 'tokens in a row of text' },
   rank: { type: 'integer', min: 1, describe: 'rank of low-rank auxiliaries' },
   optimizer: { type: 'choice', choices: ['adamw', 'sgd', 'lion'], describe: 'what moves whatever is trained (not adafactor: its steps depend on the size of what it moves, so that a weight and its change go other ways)' },
   interval: { type: 'integer', min: 1, describe: 'batches that are gathered before a fit' },
@@ -16,14 +15,16 @@ export const SETTINGS_OPTIONS = {
   lr: { type: 'list', describe: 'peak learning rates, as in low-rank=4e-3,mlp=1e-3,full=1e-3, where full is of linear auxiliaries and of weights' }
 } as const satisfies Options
 
+/** What methods are compared on, in place of what the project makes. */
 export const DATA_OPTIONS = {
+  length: { type: 'integer', min: 2, describe: 'tokens in a row of text' },
   data: { type: 'files', describe: 'what to train on in place of what the project makes: NAME=PATH, each one more; files and folders as colanet train takes them' },
   model: { type: 'files', describe: 'Hugging Face folder of the base model (default: the small one that comes with colanet); or NAME=FOLDER, of one of --data' }
 } as const satisfies Options
 
 /** What was typed over what is the task's own. @throws {InvalidOptionError} */
-export function settingsOf ({ lr = [], ...typed }: Values<typeof SETTINGS_OPTIONS>, own: Settings): Settings {
-  const said = Object.fromEntries(Object.entries(typed).filter(([name, value]) => name in SETTINGS_OPTIONS && value !== undefined))
+export function settingsOf ({ lr = [], ...typed }: Values<typeof SETTINGS_OPTIONS> & Partial<Values<Pick<typeof DATA_OPTIONS, 'length'>>>, own: Settings): Settings {
+  const said = Object.fromEntries(Object.entries(typed).filter(([name, value]) => name in own && value !== undefined))
   return { ...own, ...said, rates: { ...own.rates, ...Object.fromEntries(lr.map(item => rateFrom(item, own.rates))) } }
 }
 
