@@ -29,7 +29,7 @@ export function scaleAt (spec: AuxiliarySpec, site: string): number {
 /** The same auxiliaries with the α of each of the sites times a factor. */
 export function rescaled (spec: AuxiliarySpec, sites: Iterable<string>, factorAt: (site: string) => number): AuxiliarySpec {
   const { alpha, alphas } = spec
-  return { ...spec, alphas: Object.fromEntries([...sites].map(site => [site, (alphas?.[site] ?? alpha) * factorAt(site)])) }
+  return { ...spec, alphas: { ...alphas, ...Object.fromEntries([...sites].map(site => [site, (alphas?.[site] ?? alpha) * factorAt(site)])) } }
 }
 
 /**

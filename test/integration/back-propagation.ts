@@ -10,6 +10,8 @@ import { definitionOf } from '../../src/model/tasks/tasks.js'
 import { findWeights } from '../../src/model/weights.js'
 import { readStored } from '../../src/tensor/stored.js'
 import type { AuxiliarySpec, Batch } from '../../src/types.js'
+import { LAYERS } from '../gl/layers.js'
+import { shapeAt } from '../merge/reference.js'
 
 export interface BackPropagationOptions {
   readonly model: string
@@ -40,15 +42,14 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
   const parameters: Parameters = { tensor, weight: site => tensor(network.siteWeight(site).name) }
   const sites = selectSites(network.info, network.info.defaultSites)
   const weights = new Map(sites.map(site => [site.name, [...new Auxiliary(auxiliary, site, { seed }).parameters.values()]]))
-  const alpha = auxiliary.alpha / auxiliary.rank
   const optimizer = tf.train.momentum(rate, 0.9, true)
 
   const adapt: Tap = (site, x, output) => {
     const own = weights.get(site.name)
     if (own === undefined) return output
-    const [first, second] = own as unknown as tf.Tensor2D[]
-    const inner = tf.matMul(x, first, false, true)
-    return tf.add(output, tf.mul(own.length === 1 ? inner : tf.matMul(inner, second, false, true), alpha))
+    const [first, ...others] = own as tf.Tensor[]
+    const inner = tf.matMul(x, first as tf.Tensor2D, false, true)
+    return tf.add(output, tf.mul(LAYERS[auxiliary.kind](inner, others), shapeAt(auxiliary, site.name).scale))
   }
   const lossOf = (batch: Batch): () => tf.Scalar => {
     const targets = definition.targets(batch, network.info)

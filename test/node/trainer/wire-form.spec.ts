@@ -6,7 +6,8 @@ import { SITES } from '../../gl/adaptation.js'
 import { emptyBatch } from '../../support/batch.js'
 
 const LINEAR: AuxiliarySpec = { kind: 'linear', rank: 1, alpha: 1 }
-const lowRank = (rank: number): AuxiliarySpec => ({ kind: 'low-rank', rank, alpha: 1 })
+const MLP: AuxiliarySpec = { kind: 'mlp', rank: 1, alpha: 1 }
+const lowRank = (rank: number, ranks: Readonly<Record<string, number>> = {}): AuxiliarySpec => ({ kind: 'low-rank', rank, alpha: 1, ranks })
 
 describe('the wire form of a trainer', () => {
   it('is the one that was asked for', () => {
@@ -15,18 +16,37 @@ describe('the wire form of a trainer', () => {
 
   it('is by default the exact one that is smallest', () => {
     const batch = emptyBatch(2, 5)
-    for (const rank of [1, 2, 9, 10, 11, 100]) {
-      const form = wireFormOf('auto', lowRank(rank), SITES, batch)
-      const bytes = (other: WireForm): number => mostBytes(layoutOf({ wire: other, auxiliary: lowRank(rank) }, SITES, batch))
-      expect(bytes(form)).to.equal(Math.min(bytes('f32'), bytes('factors')))
+    const specs = [...[1, 2, 9, 10, 11, 100].map(rank => lowRank(rank)), lowRank(1, { [SITES[0].name]: 40 }), lowRank(40, { [SITES[0].name]: 1, [SITES[1].name]: 2 })]
+    for (const auxiliary of specs) {
+      for (const sites of [SITES, SITES.slice(0, 1), SITES.slice(2)]) {
+        const form = wireFormOf('auto', auxiliary, sites, batch)
+        const bytes = (other: WireForm): number => mostBytes(layoutOf({ wire: other, auxiliary }, sites, batch))
+        expect(bytes(form)).to.equal(Math.min(bytes('f32'), bytes('factors')))
+      }
     }
-    for (const tokens of [1, 1000]) expect(wireFormOf('auto', LINEAR, SITES, emptyBatch(1, tokens))).to.equal('f32')
+    for (const spec of [LINEAR, MLP]) {
+      for (const tokens of [1, 1000]) expect(wireFormOf('auto', spec, SITES, emptyBatch(1, tokens))).to.equal('f32')
+    }
+  })
+
+  it('has factors of the rank of each site, and pairs whatever the rank', () => {
+    const [first, second] = SITES
+    const auxiliary = lowRank(2, { [second.name]: 7 })
+    expect([...layoutOf({ wire: 'factors', auxiliary }, [first, second], emptyBatch(2, 5)).shapes]).to.deep.equal([
+      [`grad.${first.name}.lora_A.weight`, [2, first.inFeatures]], [`grad.${first.name}.lora_B.weight`, [first.outFeatures, 2]],
+      [`grad.${second.name}.lora_A.weight`, [7, second.inFeatures]], [`grad.${second.name}.lora_B.weight`, [second.outFeatures, 7]]
+    ])
+    for (const other of [auxiliary, MLP]) {
+      expect([...layoutOf({ wire: 'f32', auxiliary: other }, [first], emptyBatch(2, 5)).shapes]).to.deep.equal([[`x.${first.name}`, [10, first.inFeatures]], [`grad.${first.name}`, [10, first.outFeatures]]])
+    }
   })
 
   it('is refused where auxiliaries have no factors', () => {
-    expect(() => { checkWire('factors', LINEAR) }).to.throw('--wire auto').with.property('name', 'InvalidOptionError')
     for (const option of WIRE_OPTIONS) expect(() => { checkWire(option, lowRank(2)) }).to.not.throw()
-    for (const option of ['auto', 'f32', 'bf16'] as const) expect(() => { checkWire(option, LINEAR) }).to.not.throw()
+    for (const spec of [LINEAR, MLP]) {
+      expect(() => { checkWire('factors', spec) }).to.throw('--wire auto').with.property('name', 'InvalidOptionError')
+      for (const option of ['auto', 'f32', 'bf16'] as const) expect(() => { checkWire(option, spec) }).to.not.throw()
+    }
   })
 
   it('is told in words of its own', () => {
