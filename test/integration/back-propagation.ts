@@ -48,7 +48,7 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
     const own = weights.get(site.name)
     if (own === undefined) return output
     const [first, ...others] = own as tf.Tensor[]
-    const inner = tf.matMul(x, first as tf.Tensor2D, false, true)
+    const inner: tf.Tensor2D = tf.matMul(x, first, false, true)
     return tf.add(output, tf.mul(LAYERS[auxiliary.kind](inner, others), shapeAt(auxiliary, site.name).scale))
   }
   const lossOf = (batch: Batch): () => tf.Scalar => {

@@ -41,5 +41,5 @@ export function randomPart (info: ModelInfo, sites: readonly Site[], kind: Auxil
 
 /** Of the kinds in turn, with several ranks and several α. */
 export function specOf (number: number): AuxiliarySpec {
-  return { kind: AUXILIARY_KINDS[number % AUXILIARY_KINDS.length], rank: 1 + number % 3, alpha: 0.2 + number % 2 / 10 }
+  return { kind: AUXILIARY_KINDS[number % AUXILIARY_KINDS.length], rank: 1 + number % 3, alpha: 0.1 + number % 2 / 10 }
 }
