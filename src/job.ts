@@ -11,7 +11,7 @@ export interface Job {
   /** Full module names, sorted. */
   readonly sites: readonly string[]
   /** Shape of everyone's auxiliaries. */
-  readonly auxiliary: Omit<AuxiliarySpec, 'kind'>
+  readonly auxiliary: Omit<AuxiliarySpec, 'kind' | 'shares'>
   /** Of which each member has one: several where it is a mixture. */
   readonly kinds: readonly AuxiliaryKind[]
   readonly mode: Mode

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs'
+import type { ModuleResult } from '../auxiliary-spec.js'
 import type { Engine } from '../engine/engine.js'
 import type { Step, StepRun, TensorsByName } from '../engine/step.js'
 import { MemoryLimitError, NonFiniteError, UnknownSiteError } from '../errors.js'
@@ -24,6 +25,8 @@ export interface PassOptions {
   readonly sites: readonly Site[]
   /** Whether x and ∇ĥ of the sites are wanted themselves. @default true */
   readonly pairs?: boolean
+  /** What else of the sites is wanted: what their modules give without what is beside them. @default nothing */
+  readonly given?: readonly ModuleResult[]
   /** Made for the rows as they are in the pass, as `beside` is. @default nothing is made of them */
   readonly reduce?: (shape: PassShape) => Reduction
   /** θ + αΔW of merged sites, in the layout of `Network.siteWeight`. @default none */
@@ -41,6 +44,8 @@ export interface PassResult {
   readonly tokens: number
   /** x_m and ∇ĥ_m of every site, by name, where they are wanted. */
   readonly pairs: ReadonlyMap<string, SitePair>
+  /** What their modules gave by themselves, `[places, out]`, as far as it is wanted. */
+  readonly given: ReadonlyMap<string, Readonly<Partial<Record<ModuleResult, FloatTensor>>>>
   /** What was made of them, `[rows, …]`, by the site's name and then its own. */
   readonly reduced: ReadonlyMap<string, ReadonlyMap<string, FloatTensor>>
   /** `[rows, length, vocabulary]`, `[rows, target, vocabulary]` or `[rows, labels]` */
@@ -60,7 +65,7 @@ export async function runPass (engine: Engine, network: Network, batches: readon
   const { info } = network
   for (const batch of batches) checkBatch(batch, info)
   const joined = joinBatches(batches, network)
-  const { sites, pairs = true, logits = false } = options
+  const { sites, pairs = true, given = [], logits = false } = options
   const output = outputOf(info)
   const results = await runRows(engine, network, joined, options)
   const losses = tensorNamed(results, 'losses').values // [rows]
@@ -73,8 +78,9 @@ export async function runPass (engine: Engine, network: Network, batches: readon
       return rowsOf(tensorNamed(results, name), places(joined.lengths), row, batch.rows, places(lengths))
     }
     const whole = new Map(pairs ? sites.map(site => [site.name, { x: inputOf(site, cut(`x.${site.name}`, site, inputShape)), gradient: cut(`grad.${site.name}`, site, outputShape) }]) : [])
+    const givenBy = new Map(sites.map(site => [site.name, Object.fromEntries(given.map(what => [what, cut(`${what}.${site.name}`, site, outputShape)]))]))
     const reduced = new Map(sites.map(({ name }) => [name, reducedRows(results, name, row, batch.rows)]))
-    return { loss, tokens: counted, pairs: whole, reduced, ...(logits ? { logits: logitsOf(cut('logits', output, outputShape), batch, output) } : {}) }
+    return { loss, tokens: counted, pairs: whole, given: givenBy, reduced, ...(logits ? { logits: logitsOf(cut('logits', output, outputShape), batch, output) } : {}) }
   })
 }
 
@@ -129,12 +135,12 @@ function below (first: FloatTensor, second: FloatTensor): FloatTensor {
 }
 
 function stepRun (network: Network, inputs: PassInputs, options: PassOptions): StepRun {
-  const { sites, pairs = true, merged = new Map<string, FloatTensor>(), logits = false } = options
+  const { sites, pairs = true, given = [], merged = new Map<string, FloatTensor>(), logits = false } = options
   const beside = options.beside?.(inputs)
   const reduction = options.reduce?.(inputs)
   return {
-    key: JSON.stringify([sites.map(({ name }) => name), pairs, logits, [...merged.keys()], beside?.key, reduction !== undefined]),
-    step: passStep(network, inputs, { sites, pairs, logits, merged: new Set(merged.keys()), ...(beside && { beside }), ...(reduction && { reduction }) }),
+    key: JSON.stringify([sites.map(({ name }) => name), pairs, given, logits, [...merged.keys()], beside?.key, reduction !== undefined]),
+    step: passStep(network, inputs, { sites, pairs, given, logits, merged: new Set(merged.keys()), ...(beside && { beside }), ...(reduction && { reduction }) }),
     inputs: new Map<string, TensorData>([
       ...inputs.tensors,
       ...prefixed(mergedName(''), merged),
@@ -147,6 +153,7 @@ function stepRun (network: Network, inputs: PassInputs, options: PassOptions): S
 interface StepOptions {
   readonly sites: readonly Site[]
   readonly pairs: boolean
+  readonly given: readonly ModuleResult[]
   readonly logits: boolean
   readonly merged: ReadonlySet<string>
   readonly beside?: Beside
@@ -157,7 +164,7 @@ interface StepOptions {
  * The pass as a function of tensors. A zero probe is added to the output of each site; the gradient of the loss with
  * respect to the probe is ∇ĥ_m, and no gradient of a weight is ever computed.
  */
-function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' | 'lengths'>, { sites, pairs, logits: wantsLogits, merged, beside, reduction }: StepOptions): Step {
+function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' | 'lengths'>, { sites, pairs, given, logits: wantsLogits, merged, beside, reduction }: StepOptions): Step {
   const definition = definitionOf(network.info.task)
   return tensor => {
     const parameters = parametersOf(network, tensor, merged)
@@ -166,11 +173,12 @@ function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' 
     const besides = besideTap(beside, tensor)
     const lossOf = (...probes: tf.Tensor[]): tf.Scalar => {
       const probeOf = new Map(sites.map(({ name }, i) => [name, probes[i] as tf.Tensor2D]))
-      const tap: Tap = (site, x, output) => {
-        const adapted = besides(site, x, output) // [places, out]
+      const tap: Tap = (site, x, output, product) => {
+        const adapted = besides(site, x, output, product) // [places, out]
         const probe = probeOf.get(site.name)
         if (probe === undefined) return adapted
         inputsOf.set(site.name, tf.keep(tf.clone(x)))
+        for (const what of given) outputs[`${what}.${site.name}`] = tf.keep(tf.clone({ output, product }[what]))
         return tf.add<tf.Tensor2D>(adapted, probe)
       }
       const logits = definition.logits(network, parameters, tensor, tap) // [predictions, classes]

@@ -39,14 +39,22 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
   const tensor = <T extends tf.Tensor>(name: string): T => frozen.get(name) as T
   const parameters: Parameters = { tensor, weight: site => tensor(network.siteWeight(site).name) }
   const sites = selectSites(network.info, network.info.defaultSites)
-  const weights = new Map(sites.map(site => [site.name, [...new Auxiliary(auxiliary, site, { seed }).parameters.values()]]))
+  const weights = new Map(sites.map(site => {
+    const norm = { shape: [site.outFeatures], values: normOf(parameters.weight(site.name)) }
+    return [site.name, [...new Auxiliary(auxiliary, site, { seed, norm }).parameters.values()]]
+  }))
   const alpha = auxiliary.alpha / auxiliary.rank
   const optimizer = tf.train.momentum(rate, 0.9, true)
 
-  const adapt: Tap = (site, x, output) => {
+  const adapt: Tap = (site, x, output, product) => {
     const own = weights.get(site.name)
     if (own === undefined) return output
-    const [first, second] = own as unknown as tf.Tensor2D[]
+    const [first, second, magnitude] = own as unknown as tf.Tensor2D[]
+    if (auxiliary.kind === 'ia3') return tf.add(output, tf.mul(tf.mul(output, tf.sub(tf.reshape(first, [-1]), 1)), alpha))
+    if (auxiliary.kind === 'dora') {
+      const changed: tf.Tensor2D = tf.add(parameters.weight(site.name), tf.mul(tf.matMul(first, second, true, true), alpha)) // [in, out]
+      return tf.add(tf.sub(output, product), tf.mul(tf.matMul(x, changed), tf.div(magnitude, tf.tensor1d(normOf(changed))))) // its bias as it is
+    }
     const inner = tf.matMul(x, first, false, true)
     return tf.add(output, tf.mul(own.length === 1 ? inner : tf.matMul(inner, second, false, true), alpha))
   }
@@ -73,4 +81,9 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
   }
   tf.dispose([...frozen.values()])
   return losses
+}
+
+/** Of the columns of a weight `[in, out]`, as values, through which nothing is differentiated. */
+function normOf (weight: tf.Tensor2D): Float32Array {
+  return tf.tidy(() => tf.sqrt(tf.sum(tf.square(weight), 0)).dataSync<'float32'>().slice())
 }

@@ -20,7 +20,7 @@ export const severalUsers: Proposition = {
   source: 'arXiv 2404.13844, Algorithm 1 and section 3',
   ...FLOAT32,
   async * cases (scene) {
-    const sites = scene.sites()
+    const sites = scene.sites(AUXILIARY_KINDS)
     const users: Trainer[] = []
     for (const kind of [...AUXILIARY_KINDS, scene.oneOf(AUXILIARY_KINDS)]) users.push(await scene.member(scene.job({ kinds: [kind], mode: 'alone', merge: 'never', sites })))
     yield * together(scene, 'each its own', users, users.map(user => [whole(user)]))

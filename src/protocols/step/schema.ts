@@ -67,7 +67,9 @@ const openedSchema = z.strictObject({
   /** Id of the model that the host serves. */
   model: hashSchema,
   /** The sites of the job. */
-  sites: z.array(siteSchema).max(4096)
+  sites: z.array(siteSchema).max(4096),
+  /** Norms of the rows of their weights, as safetensors, where the job's auxiliaries start from them. */
+  norms: bytesSchema.exactOptional()
 })
 
 export type OpenReply = z.infer<typeof openedSchema>

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { startBackend } from '../../../src/engine/backend.js'
 import { OPTIMIZERS } from '../../../src/gl/optimizer.js'
-import { writeAdapter } from '../../../src/gl/peft.js'
+import { writeAdapter } from '../../../src/gl/peft/write-adapter.js'
 import { jobId, specsOf } from '../../../src/job.js'
 import { describeModel, type ModelInfo } from '../../../src/model/base-model.js'
 import { parseTrainOptions } from '../../../src/node/trainer/options.js'
@@ -135,6 +135,18 @@ describe('the plan of a trainer', () => {
       expect((await of({ aux: 'low-rank~linear', mode: 'alone', merge })).job.merge).to.equal(merge)
     }
     expect((await of({ aux: 'mlp' })).job.kinds).to.deep.equal(['mlp'])
+  })
+
+  it('is refused where what a module gives by itself is wanted, and something is merged into it', async () => {
+    for (const aux of ['low-rank~ia3', 'dora~linear']) {
+      for (const merge of ['during', 'after'] as const) await expectRefused({ aux, mode: 'collaboration', merge }, 'InvalidOptionError', aux.includes('ia3') ? 'ia3' : 'dora', '--merge never')
+      expect((await of({ aux, mode: 'collaboration', merge: 'never' })).job.kinds).to.deep.equal(aux.split('~'))
+    }
+    expect((await of({ aux: 'ia3~dora', mode: 'collaboration' })).job.merge).to.equal('during') // nothing is
+  })
+
+  it('is refused where there are no auxiliaries of its kind at a site', async () => {
+    for (const aux of ['ia3', 'dora', 'low-rank~dora']) await expectRefused({ aux, sites: ['wte', 'c_attn'] }, 'InvalidOptionError', 'wte')
   })
 
   describe('with ranks and alphas by pattern', () => {
