@@ -121,6 +121,8 @@ export interface AuxiliarySpec {
   readonly alphas?: Readonly<Record<string, number>>
   /** Whether the α of the equations is `alpha / √rank`, as with PEFT's `use_rslora`. @default false */
   readonly rankStabilised?: boolean
+  /** The share of the values of x that g is without in training, as PEFT's `lora_dropout`; the others are 1/(1 − p) times as large. @default 0 */
+  readonly dropout?: number
   /** What counts of g at sites where it is not all of it, by full module name, for kinds that have their α within g. */
   readonly shares?: Readonly<Record<string, number>>
 }

@@ -146,7 +146,9 @@ export function parameterShapes (spec: AuxiliarySpec, site: Site): ReadonlyMap<s
   return DEFINITIONS[spec.kind].shapes(site, rankAt(spec, site.name))
 }
 
-function checkSpec ({ rank, alpha, ranks, alphas }: AuxiliarySpec): void {
+function checkSpec ({ kind, rank, alpha, ranks, alphas, dropout = 0 }: AuxiliarySpec): void {
+  if (!(dropout >= 0 && dropout < 1)) throw new InvalidOptionError(`a dropout of ${dropout} is not possible; use a number from 0 and below 1`)
+  if (dropout > 0 && kind === 'ia3') throw new InvalidOptionError(`${kind} auxiliaries are a function of what the module gives, and have no x to drop values of; use no dropout`)
   for (const own of [rank, ...Object.values(ranks ?? {})]) {
     if (!Number.isSafeInteger(own) || own < 1) throw new InvalidOptionError(`rank ${own} is not possible; use a whole number from 1`)
   }

@@ -33,6 +33,11 @@ export interface PassOptions {
   readonly merged?: ReadonlyMap<string, FloatTensor>
   /** Made for the rows as they are in the pass: of each batch in turn, and then those that fill it up. */
   readonly beside?: (shape: PassShape) => Beside
+  /**
+   * What x of some sites is multiplied by before it comes to what is beside them, and to what is made of x and ∇ĥ: `[places, in]`, by
+   * name; made for the rows as they are in the pass. Its modules get x as it is.
+   */
+  readonly masks?: (shape: PassShape) => NamedTensors<Float32Array>
   /** Whether the logits are wanted. @default false */
   readonly logits?: boolean
 }
@@ -138,13 +143,15 @@ function stepRun (network: Network, inputs: PassInputs, options: PassOptions): S
   const { sites, pairs = true, given = [], merged = new Map<string, FloatTensor>(), logits = false } = options
   const beside = options.beside?.(inputs)
   const reduction = options.reduce?.(inputs)
+  const masks = options.masks?.(inputs) ?? new Map<string, FloatTensor>()
   return {
-    key: JSON.stringify([sites.map(({ name }) => name), pairs, given, logits, [...merged.keys()], beside?.key, reduction !== undefined]),
-    step: passStep(network, inputs, { sites, pairs, given, logits, merged: new Set(merged.keys()), ...(beside && { beside }), ...(reduction && { reduction }) }),
+    key: JSON.stringify([sites.map(({ name }) => name), pairs, given, logits, [...merged.keys()], beside?.key, reduction !== undefined, [...masks.keys()]]),
+    step: passStep(network, inputs, { sites, pairs, given, logits, merged: new Set(merged.keys()), masked: new Set(masks.keys()), ...(beside && { beside }), ...(reduction && { reduction }) }),
     inputs: new Map<string, TensorData>([
       ...inputs.tensors,
       ...prefixed(mergedName(''), merged),
       ...prefixed(besideName(''), beside?.inputs ?? new Map<string, TensorData>()),
+      ...prefixed(maskName(''), masks),
       ...prefixed('reduce.', reduction?.inputs ?? new Map<string, TensorData>())
     ])
   }
@@ -156,6 +163,7 @@ interface StepOptions {
   readonly given: readonly ModuleResult[]
   readonly logits: boolean
   readonly merged: ReadonlySet<string>
+  readonly masked: ReadonlySet<string>
   readonly beside?: Beside
   readonly reduction?: Reduction
 }
@@ -164,17 +172,18 @@ interface StepOptions {
  * The pass as a function of tensors. A zero probe is added to the output of each site; the gradient of the loss with
  * respect to the probe is ∇ĥ_m, and no gradient of a weight is ever computed.
  */
-function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' | 'lengths'>, { sites, pairs, given, logits: wantsLogits, merged, beside, reduction }: StepOptions): Step {
+function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' | 'lengths'>, { sites, pairs, given, logits: wantsLogits, merged, masked, beside, reduction }: StepOptions): Step {
   const definition = definitionOf(network.info.task)
   return tensor => {
     const parameters = parametersOf(network, tensor, merged)
     const outputs: Record<string, tf.Tensor> = {}
     const inputsOf = new Map<string, tf.Tensor2D>() // x of each site
     const besides = besideTap(beside, tensor)
+    const kept = (site: Site, x: tf.Tensor2D): tf.Tensor2D => masked.has(site.name) ? tf.mul(x, tensor(maskName(site.name))) : x // [places, in]
     const lossOf = (...probes: tf.Tensor[]): tf.Scalar => {
       const probeOf = new Map(sites.map(({ name }, i) => [name, probes[i] as tf.Tensor2D]))
       const tap: Tap = (site, x, output, product) => {
-        const adapted = besides(site, x, output, product) // [places, out]
+        const adapted = besides(site, kept(site, x), output, product) // [places, out]
         const probe = probeOf.get(site.name)
         if (probe === undefined) return adapted
         inputsOf.set(site.name, tf.keep(tf.clone(x)))
@@ -197,7 +206,7 @@ function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' 
         const { name } = site
         const x = inputsOf.get(name)
         if (x === undefined) throw new UnknownSiteError(`the network never came to ${name}`)
-        const reduced = reduction?.apply(site, x, grads[i] as tf.Tensor2D, <T extends tf.Tensor>(input: string) => tensor<T>(`reduce.${input}`))
+        const reduced = reduction?.apply(site, kept(site, x), grads[i] as tf.Tensor2D, <T extends tf.Tensor>(input: string) => tensor<T>(`reduce.${input}`))
         for (const [own, made] of Object.entries(reduced ?? {})) outputs[reducedPrefix(name) + own] = made
         if (pairs) Object.assign(outputs, { [`x.${name}`]: tf.cast(x, 'float32'), [`grad.${name}`]: grads[i] })
       }
@@ -214,6 +223,10 @@ function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' 
 function lossesOf (logits: tf.Tensor2D, tensor: TensorsByName): tf.Tensor1D {
   const [targets, weights] = [tensor('targets'), tensor('target_weights')].map(own => tf.reshape<tf.Rank.R1>(own, [-1]))
   return targets.dtype === 'int32' ? crossEntropy(logits, targets, weights) : squaredError(logits, targets, weights)
+}
+
+function maskName (site: string): string {
+  return `mask.${site}`
 }
 
 function prefixed (prefix: string, tensors: NamedTensors): Array<[string, TensorData]> {

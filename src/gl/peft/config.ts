@@ -18,6 +18,7 @@ const loraConfig = z.object({
   init_lora_weights: z.union([z.boolean(), z.string()])
     .refine(start => !CHANGES_BASE.test(String(start)), 'a start that changed the base model\'s weights (PiSSA, OLoRA, CorDA, LoftQ) is not supported')
     .nullish(),
+  lora_dropout: z.number().min(0).max(1).nullish(),
   bias: z.literal('none', 'trained biases are not supported').nullish(),
   rank_pattern: z.record(z.string(), positive).nullish(),
   alpha_pattern: z.record(z.string(), z.number().positive()).nullish()
@@ -46,6 +47,7 @@ export const specSchema: z.ZodType<AuxiliarySpec> = z.object({
   ranks: z.record(z.string(), positive).exactOptional(),
   alphas: z.record(z.string(), z.number().positive()).exactOptional(),
   rankStabilised: z.boolean().exactOptional(),
+  dropout: z.number().nonnegative().lt(1).exactOptional(),
   shares: z.record(z.string(), z.number().nonnegative()).exactOptional()
 })
 

@@ -71,7 +71,7 @@ function vectors ({ feedforward_modules: feedforward }: Ia3Config, tensors: Name
 }
 
 /** Ranks are those of the factors; α follows the first pattern that a site's name ends with, as in PEFT. */
-function loraSpec ({ r, lora_alpha: alpha, use_rslora: stabilised, use_dora: dora, alpha_pattern: patterns }: LoraConfig, factors: AdapterTensors): AuxiliarySpec {
+function loraSpec ({ r, lora_alpha: alpha, use_rslora: stabilised, use_dora: dora, lora_dropout: dropout, alpha_pattern: patterns }: LoraConfig, factors: AdapterTensors): AuxiliarySpec {
   const ranks = [...factors].map(([site, own]) => [site, own.get('lora_A.weight')?.shape[0] ?? r] as const).filter(([, rank]) => rank !== r)
   const alphas = [...factors.keys()].flatMap(site => {
     const own = patternAt(patterns ?? {}, site)
@@ -83,7 +83,8 @@ function loraSpec ({ r, lora_alpha: alpha, use_rslora: stabilised, use_dora: dor
     alpha,
     ...(ranks.length > 0 && { ranks: Object.fromEntries(ranks) }),
     ...(alphas.length > 0 && { alphas: Object.fromEntries(alphas) }),
-    ...(stabilised === true && { rankStabilised: true })
+    ...(stabilised === true && { rankStabilised: true }),
+    ...(dropout != null && dropout > 0 && { dropout })
   }
 }
 

@@ -63,7 +63,7 @@ function ia3Files ({ spec, tensors }: Adapter, base: AdapterBase): Files {
  * called `lora_embedding_A` and `lora_embedding_B`.
  */
 function loraFiles ({ spec, tensors }: Adapter, base: AdapterBase): Files {
-  const { kind, rankStabilised = false } = spec
+  const { kind, rankStabilised = false, dropout = 0 } = spec
   const factors = kind === 'linear' ? new Map([...tensors].map(([site, own]) => [site, factorsOf(own)])) : tensors
   const shapes = [...factors].map(([site, factor]) => {
     const rank = factor.get('lora_A.weight')?.shape[0] ?? rankAt(spec, site)
@@ -80,7 +80,7 @@ function loraFiles ({ spec, tensors }: Adapter, base: AdapterBase): Files {
     alpha_pattern: patternOf('alpha'),
     use_rslora: rankStabilised,
     use_dora: kind === 'dora',
-    lora_dropout: 0,
+    lora_dropout: dropout,
     bias: 'none',
     fan_in_fan_out: base.fanInFanOut
   }

@@ -7,6 +7,7 @@ import { checkBatch } from '../../model/tasks/tasks.js'
 import { tokensOf } from '../../places.js'
 import { verifyRecord } from '../../protocols/contribution/index.js'
 import type { OpenReply, StepReply, StepRequest } from '../../protocols/step/index.js'
+import { dropoutKey } from '../../tensor/dropout.js'
 import type { WeightNorms } from '../../tensor/weight-norms.js'
 import type { AdaptationData, FloatTensor, Site } from '../../types.js'
 import { type Applied, appliedTo, BASE_ALONE } from '../applied.js'
@@ -123,14 +124,15 @@ export class Host {
     return await this.#run(peer, request, joined, delivery, signal)
   }
 
-  async #run (peer: PeerId, { batch, adapted, purpose, job, wire, sites, together }: StepRequest, joined: JoinedJob, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
-    const { members } = joined
+  async #run (peer: PeerId, { batch, adapted, purpose, job, step, wire, sites, together }: StepRequest, joined: JoinedJob, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
+    const { members, job: { seed, auxiliary: { dropout = 0 } } } = joined
     const { loss, tokens, version, data, parts, timings, shared } = await this.#queue.pass({
       job,
       batch,
       ...(together && { together: { id: `${peer.toString()}/${together.id}`, size: together.size } }),
       wire: purpose === 'train' ? wire : 'f32',
       encoded: delivery === 'parts',
+      ...(purpose === 'train' && dropout > 0 && { dropout: { rate: dropout, key: dropoutKey(seed, peer.toString(), step) } }),
       sites: purpose === 'train' ? sites : [],
       rank: highestRank(joined.job),
       applied: () => {

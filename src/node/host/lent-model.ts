@@ -2,6 +2,7 @@ import type { Engine } from '../../engine/engine.js'
 import type { StackedAdapter } from '../../merge/stack.js'
 import type { Weighted } from '../../merge/weighted.js'
 import type { ModelInfo } from '../../model/base-model.js'
+import type { Dropout } from '../../tensor/dropout.js'
 import type { PassResult } from '../../model/pass.js'
 import type { AdaptationData, Batch, FloatTensor, WireForm } from '../../types.js'
 import type { Contributed } from '../job-members.js'
@@ -23,6 +24,8 @@ export interface LentPart {
   readonly wire?: WireForm
   /** Whether they are wanted encoded, or else as tensors. @default false */
   readonly encoded?: boolean
+  /** What its auxiliaries are without in this step. @default nothing */
+  readonly dropout?: Dropout
   /** What the trainer fits, where it says what data are wanted: its factors' gradients, or what its kind sees beside x. */
   readonly fitted?: Contributed
 }

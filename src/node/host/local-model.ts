@@ -10,6 +10,7 @@ import type { PassResult } from '../../model/pass.js'
 import type { WeightForm } from '../../model/weights.js'
 import type { AdaptationData, FloatTensor, Site, SiteData } from '../../types.js'
 import { type AuxiliaryNorms, auxiliaryNorms, normsAt } from './auxiliary-norms.js'
+import { dropoutMasks } from './dropout-masks.js'
 import { encodeParts } from './encoded-part.js'
 import type { LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
 import type { Contributed } from '../job-members.js'
@@ -49,6 +50,7 @@ export class LocalModel implements LentModel {
       pairs: parts.some(({ wire }) => wire !== 'factors'),
       given: [...new Set(parts.flatMap(({ fitted }) => (fitted && seenBy(fitted.spec.kind)) ?? []))],
       logits,
+      ...(parts.some(({ dropout }) => dropout !== undefined) && { masks: shape => dropoutMasks(parts, shape, adapted.map(name => this.#site(name))) }),
       ...(adapted.length === 0 ? {} : { beside: shape => joinBlocks(blocksOf(parts, shape, norms), adapted) }),
       ...(parts.every(({ wire }) => wire !== 'factors') ? {} : { reduce: shape => factorGradients(fittedRows(parts, shape), tapped) })
     })

@@ -4,6 +4,7 @@ import { seenBy } from '../../auxiliary-spec.js'
 import { HostBusyError } from '../../errors.js'
 import { tokensOf } from '../../places.js'
 import { unlessAborted } from '../../protocols/deadline.js'
+import type { Dropout } from '../../tensor/dropout.js'
 import type { Batch, Site, WireForm } from '../../types.js'
 import type { Applied } from '../applied.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
@@ -22,6 +23,8 @@ export interface PassRequest {
   readonly encoded: boolean
   /** Requests of the same id are one pass, whatever else waits: so many in all. */
   readonly together?: { readonly id: string, readonly size: number }
+  /** What its auxiliaries are without. @default nothing */
+  readonly dropout?: Dropout
   /** Called when the pass begins, so that what is applied is as new as can be. */
   readonly applied: () => Applied
 }
@@ -240,11 +243,12 @@ function passOf (group: readonly Ready[]): LentPass {
   return {
     sites,
     merged: merged === undefined ? null : { state: stateOf(first) ?? '', members: merged },
-    parts: group.map(({ request: { batch, wire, encoded }, applied: { beside, own } }) => ({
+    parts: group.map(({ request: { batch, wire, encoded, dropout }, applied: { beside, own } }) => ({
       batch,
       wire,
       encoded,
       beside,
+      ...(dropout && { dropout }),
       ...(own !== undefined && sites.length > 0 && (wire === 'factors' || seenBy(own.spec.kind) !== undefined) && { fitted: own })
     }))
   }

@@ -64,7 +64,7 @@ export async function planOf (options: TrainOptions, model: ModelInfo): Promise<
   const fitted = fittedSites(options, model, sites)
   const own = adapter?.spec ?? auxiliaryOf(options, sites)
   const composed = adapters.size === 0 ? undefined : { adapters, own, factors: factorsAt(adapters, sites) }
-  const { kind, ...auxiliary } = composed === undefined ? own : composedSpec(own, composed.factors)
+  const { kind, ...auxiliary } = withDropout(composed === undefined ? own : composedSpec(own, composed.factors), options.dropout ?? own.dropout ?? 0)
   const kinds = (options.aux ?? kind).split(MIXED) as AuxiliaryKind[]
   const { mode, interval, seed, merge = mode === 'collaboration' ? 'during' : 'never' } = options
   const job = { name: options.job, model: model.id, sites: sites.map(site => site.name), auxiliary, kinds, mode, merge, interval, seed }
@@ -101,6 +101,10 @@ function factorsAt (adapters: EarlierAdapters, sites: readonly Site[]): Map<stri
     }
   }
   return factors
+}
+
+function withDropout ({ dropout: _, ...spec }: AuxiliarySpec, dropout: number): AuxiliarySpec {
+  return { ...spec, ...(dropout > 0 && { dropout }) }
 }
 
 function auxiliaryOf ({ aux = 'low-rank', ownAux, rank = RANK, alpha = rank, rankPattern = {}, alphaPattern = {}, rslora }: TrainOptions, sites: readonly Site[]): AuxiliarySpec {
@@ -144,12 +148,15 @@ function fittedSites ({ fitSites }: TrainOptions, model: ModelInfo, sites: reado
   return sites.filter(({ name }) => wanted.some(site => site.name === name))
 }
 
-function checkKinds ({ kinds, mode, merge }: Job, own: AuxiliaryKind): void {
+function checkKinds ({ kinds, mode, merge, auxiliary: { dropout = 0 } }: Job, own: AuxiliaryKind): void {
   if (!kinds.includes(own)) throw new InvalidOptionError(`this trainer's own auxiliaries are ${own}, which is none of the job's: ${kinds.join(MIXED)}`)
   if (mode === 'joint' && kinds.length > 1) throw new InvalidOptionError(`the members of a joint job move one auxiliary: ${kinds.join(MIXED)} cannot be mixed; use --mode alone or collaboration`)
   const unmergeable = kinds.find(kind => !isMergeableKind(kind))
   if (merge !== 'never' && mode !== 'collaboration' && unmergeable !== undefined) {
     throw new InvalidOptionError(`${unmergeable} auxiliaries cannot be merged; use --merge never`)
+  }
+  if (merge === 'during' && dropout > 0) {
+    throw new InvalidOptionError(`a dropout of ${dropout} is of auxiliaries that run beside the base model in training; use --merge never or after, or --dropout 0`)
   }
   const seeing = kinds.find(kind => seenBy(kind) !== undefined)
   if (merge !== 'never' && seeing !== undefined && kinds.some(isMergeableKind)) {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { generateKeyPair } from '@libp2p/crypto/keys'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Batches } from '../../data/batches.js'
 import type { EngineOptions } from '../../engine/open-engine.js'
@@ -98,6 +98,9 @@ export interface Place {
   readonly lasting: boolean
 }
 
+/** Of who trains without a network: the same in every run, as masks of dropout are drawn from it. */
+const LOCAL_IDENTITY = new Uint8Array(32)
+
 const NO_PROGRESS: Progress = { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 0, baseLoss: null }
 
 /** How often a host is asked again that does not have all contributions yet, in milliseconds. */
@@ -125,7 +128,7 @@ async function locally<T> (
   context.reporter.log(`computes on ${model.engine.description}`)
   try {
     const unlimited = { rows: Number.MAX_SAFE_INTEGER, tokens: Number.MAX_SAFE_INTEGER, rank: Number.MAX_SAFE_INTEGER }
-    const jobs = new Jobs({ identity: await generateKeyPair('Ed25519'), store: new BlobStore(), log: error => context.reporter.log(String(error)) })
+    const jobs = new Jobs({ identity: await generateKeyPairFromSeed('Ed25519', LOCAL_IDENTITY), store: new BlobStore(), log: error => context.reporter.log(String(error)) })
     const host = new Host({ model, jobs, limits: unlimited })
     return await work({
       source: sourceInFolder(options.model, model.info),

@@ -22,7 +22,8 @@ const jobSchema: z.ZodType<Job> = z.strictObject({
     alpha: z.number().positive(),
     ranks: z.record(siteNameSchema, rankSchema).exactOptional(),
     alphas: z.record(siteNameSchema, z.number().positive()).exactOptional(),
-    rankStabilised: z.boolean().exactOptional()
+    rankStabilised: z.boolean().exactOptional(),
+    dropout: z.number().nonnegative().lt(1).exactOptional()
   }),
   kinds: z.array(z.enum(AUXILIARY_KINDS)).min(1).max(AUXILIARY_KINDS.length)
     .refine(kinds => new Set(kinds).size === kinds.length, 'not unique'),

@@ -26,7 +26,7 @@ async function configIn (folder: string): Promise<Record<string, unknown>> {
 }
 
 describe('gl: PEFT adapters of other kinds', () => {
-  for (const [what, adapter] of Object.entries({ ia3: adapterOf(IA3), 'ia3 of a convolution': adapterOf(IA3, [CONVOLUTION]), dora: adapterOf(DORA), 'rank-stabilised dora': adapterOf({ ...DORA, rankStabilised: true }) })) {
+  for (const [what, adapter] of Object.entries({ ia3: adapterOf(IA3), 'ia3 of a convolution': adapterOf(IA3, [CONVOLUTION]), dora: adapterOf(DORA), 'rank-stabilised dora': adapterOf({ ...DORA, rankStabilised: true }), 'dora with dropout': adapterOf({ ...DORA, dropout: 0.25 }) })) {
     it(`are read as they were written, ${what}`, async () => {
       await withFolder({}, async folder => {
         await writeAdapter(join(folder, 'a'), adapter, BASE)
@@ -49,6 +49,19 @@ describe('gl: PEFT adapters of other kinds', () => {
       })
     })
   }
+
+  it('tell the dropout with which they were trained', async () => {
+    await withFolder({}, async folder => {
+      for (const kind of ['low-rank', 'linear', 'mlp', 'dora'] as const) {
+        for (const dropout of [undefined, 0.25]) {
+          const adapter = adapterOf({ kind, rank: 2, alpha: 4, ...(dropout !== undefined && { dropout }) })
+          await writeAdapter(join(folder, 'a'), adapter, BASE)
+          expect(await readAdapter(join(folder, 'a')), kind).to.deep.equal(adapter)
+          if (kind !== 'mlp') expect((await configIn(join(folder, 'a'))).lora_dropout, kind).to.equal(dropout ?? 0)
+        }
+      }
+    })
+  })
 
   it('have their α in l, which PEFT has none beside', async () => {
     await withFolder({}, async folder => {

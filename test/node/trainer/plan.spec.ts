@@ -149,6 +149,17 @@ describe('the plan of a trainer', () => {
     for (const aux of ['ia3', 'dora', 'low-rank~dora']) await expectRefused({ aux, sites: ['wte', 'c_attn'] }, 'InvalidOptionError', 'wte')
   })
 
+  it('has a dropout, where nothing is merged in training and all have an x to drop values of', async () => {
+    const { job, auxiliary } = await of({ dropout: 0.25, merge: 'after' })
+    expect([job.auxiliary.dropout, auxiliary.dropout]).to.deep.equal([0.25, 0.25])
+    expect(jobId(job)).to.not.equal(jobId((await of({ merge: 'after' })).job))
+    expect(jobId((await of({ dropout: 0, merge: 'after' })).job)).to.equal(jobId((await of({ merge: 'after' })).job))
+    await expectRefused({ dropout: 0.25, merge: 'during' }, 'InvalidOptionError', '0.25', '--merge never')
+    await expectRefused({ dropout: 0.25, mode: 'collaboration' }, 'InvalidOptionError', '0.25', '--merge never')
+    await expectRefused({ dropout: 0.25, aux: 'ia3' }, 'InvalidOptionError', 'ia3')
+    for (const dropout of [-0.1, 1, NaN]) expect(() => parseTrainOptions({ ...GIVEN, dropout }), `${dropout}`).to.throw().with.property('name', 'InvalidOptionError')
+  })
+
   describe('with ranks and alphas by pattern', () => {
     it('has them by the full names of sites, from the first pattern that matches', async () => {
       const { job, auxiliary } = await of({ rank: 4, alpha: 2, rankPattern: { 'h.1.attn.c_attn': 3, c_attn: 16 }, alphaPattern: { 'transformer\\.h\\.0\\..*': 5 }, rslora: true })
