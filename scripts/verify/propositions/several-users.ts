@@ -8,7 +8,7 @@ import { sumOfAdapters } from '../sum-of-adapters.js'
 import type { Trainer } from '../trainer.js'
 
 /** Kinds that the members of one job may have. */
-const MIXTURES: ReadonlyArray<readonly AuxiliaryKind[]> = [...AUXILIARY_KINDS.map(kind => [kind]), ['low-rank', 'linear'], ['low-rank', 'mlp']]
+const MIXTURES: ReadonlyArray<readonly AuxiliaryKind[]> = [...AUXILIARY_KINDS.map(kind => [kind]), ['low-rank', 'linear'], ['low-rank', 'mlp'], ['ia3', 'dora']]
 
 /**
  * Users whose rows are one pass, as those are that fit the same sites, get what each would get alone: with its own auxiliary beside the base model, or with all of them

@@ -37,7 +37,7 @@ const adapterConfig = z.discriminatedUnion('peft_type', [loraConfig, ia3Config, 
 
 export type LoraConfig = z.infer<typeof loraConfig>
 export type Ia3Config = z.infer<typeof ia3Config>
-type AdapterConfig = z.infer<typeof adapterConfig>
+export type AdapterConfig = z.infer<typeof adapterConfig>
 
 /** A spec under `SPEC_MARK`. */
 export const specSchema: z.ZodType<AuxiliarySpec> = z.object({

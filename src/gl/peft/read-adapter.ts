@@ -4,8 +4,9 @@ import { patternAt } from '../../auxiliary-spec.js'
 import { InvalidAdapterError } from '../../errors.js'
 import { decodeSafetensors, floatTensor } from '../../tensor/safetensors.js'
 import type { AdapterTensors, AuxiliarySpec, FloatTensor, NamedTensors } from '../../types.js'
+import { parameterShapes } from '../auxiliary.js'
 import { type Adapter, CONFIG_FILE, SPEC_MARK, TENSOR_FILE } from './adapter.js'
-import { type Ia3Config, type LoraConfig, OWN_TYPE, readConfig, specSchema } from './config.js'
+import { type AdapterConfig, type Ia3Config, type LoraConfig, OWN_TYPE, readConfig, specSchema } from './config.js'
 import { productOf } from './full-rank.js'
 import { asMatrix } from './stored-form.js'
 
@@ -36,18 +37,35 @@ export async function readAdapter (folder: string): Promise<Adapter> {
     const { tensors, metadata } = decodeSafetensors(await readFile(path))
     const marked = metadata[SPEC_MARK] as string | undefined
     const spec = marked === undefined ? undefined : specSchema.parse(JSON.parse(marked))
-    if (config.peft_type === OWN_TYPE) {
-      if (spec === undefined) throw new InvalidAdapterError(`it does not say what kind of auxiliaries it holds, under ${SPEC_MARK}`)
-      return { spec, tensors: parametersBySite(tensors, PARAMETER, 'no parameter of an auxiliary') }
-    }
-    if (config.peft_type === 'IA3') return { spec: { kind: 'ia3', rank: 1, alpha: 1 }, tensors: vectors(config, tensors) }
-    const factors = loraFactors(tensors)
-    return spec?.kind === 'linear'
-      ? { spec, tensors: new Map([...factors].map(([site, own]) => [site, productOf(own)])) }
-      : { spec: loraSpec(config, factors), tensors: factors }
+    return checked(adapterIn(config, tensors, spec))
   } catch (cause) {
     throw new InvalidAdapterError(`${path}: ${(cause as Error).message}`, { cause })
   }
+}
+
+/** @param spec what the file says of itself, where PEFT's format does not tell it */
+function adapterIn (config: AdapterConfig, tensors: NamedTensors, spec: AuxiliarySpec | undefined): Adapter {
+  if (config.peft_type === OWN_TYPE) {
+    if (spec === undefined) throw new InvalidAdapterError(`it does not say what kind of auxiliaries it holds, under ${SPEC_MARK}`)
+    return { spec, tensors: parametersBySite(tensors, PARAMETER, 'no parameter of an auxiliary') }
+  }
+  if (config.peft_type === 'IA3') return { spec: { kind: 'ia3', rank: 1, alpha: 1 }, tensors: vectors(config, tensors) }
+  const factors = loraFactors(tensors)
+  return spec?.kind === 'linear'
+    ? { spec, tensors: new Map([...factors].map(([site, own]) => [site, productOf(own)])) }
+    : { spec: loraSpec(config, factors), tensors: factors }
+}
+
+/** @throws {InvalidAdapterError} if a site has other parameters than those of its kind */
+function checked (adapter: Adapter): Adapter {
+  const { spec: { kind }, tensors } = adapter
+  const expected = [...parameterShapes({ kind, rank: 1, alpha: 1 }, { name: kind, inFeatures: 1, outFeatures: 1 }).keys()]
+  for (const [site, own] of tensors) {
+    if (own.size !== expected.length || !expected.every(name => own.has(name))) {
+      throw new InvalidAdapterError(`${site} has ${[...own.keys()].join(', ')}; ${kind} auxiliaries have ${expected.join(', ')}`)
+    }
+  }
+  return adapter
 }
 
 /** The adapters whose sum a folder holds: one, or where there are such that cannot be one, all of its parts. Throws as `readAdapter` does. */

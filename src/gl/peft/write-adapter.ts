@@ -79,7 +79,7 @@ function loraFiles ({ spec, tensors }: Adapter, base: AdapterBase): Files {
     rank_pattern: patternOf('rank'),
     alpha_pattern: patternOf('alpha'),
     use_rslora: rankStabilised,
-    use_dora: kind === 'dora',
+    ...(kind === 'dora' && { use_dora: true }),
     lora_dropout: dropout,
     bias: 'none',
     fan_in_fan_out: base.fanInFanOut
