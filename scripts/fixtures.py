@@ -22,7 +22,7 @@ import warnings
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, get_linear_schedule_with_warmup
 
@@ -112,6 +112,15 @@ CURVES = {
     't5': dict(base='t5', sites=['q', 'v'], rank=3, alpha=6, optimizer='adamw', lr=1e-2, weight_decay=5e-4, schedule='linear', warm=False),
     'vit': dict(base='vit', sites=['q_proj', 'v_proj'], rank=4, alpha=8, optimizer='adamw', lr=5e-3, weight_decay=5e-4, schedule='constant',
                 warm=True),
+    'ia3': dict(base='gpt2-odd', kind='ia3', sites=['c_attn', 'c_fc'], optimizer='adamw', lr=3e-2, weight_decay=5e-4, schedule='linear', warm=False),
+    'ia3-bert': dict(base='bert-odd', kind='ia3', sites=['key', 'value', 'classifier'], optimizer='sgd', lr=3e-2, weight_decay=0, schedule='cosine',
+                     warm=True),
+    'dora': dict(base='gpt2-odd', kind='dora', sites=['c_attn', 'c_proj'], rank=3, alpha=6, optimizer='adamw', lr=1e-2, weight_decay=5e-4,
+                 schedule='linear', warm=False),
+    'dora-bert': dict(base='bert-odd', kind='dora', sites=['query', 'dense'], rank=2, alpha=3, optimizer='sgd', lr=3e-2, weight_decay=0,
+                      schedule='constant', warm=True),
+    'dora-llama': dict(base='llama-grouped', kind='dora', sites=['q_proj', 'down_proj'], rank=4, alpha=8, optimizer='adamw', lr=5e-3, weight_decay=5e-4,
+                       schedule='constant', warm=True),
 }
 STEPS = 12
 
@@ -123,20 +132,27 @@ def task_of(model):
     return 'CAUSAL_LM' if model.can_generate() else None
 
 
+def adapter_config(base, case):
+    common = dict(target_modules=case['sites'], fan_in_fan_out=case['base'].startswith('gpt2'), task_type=task_of(base))
+    if case.get('kind') == 'ia3':
+        return IA3Config(feedforward_modules=[], **common)
+    return LoraConfig(r=case['rank'], lora_alpha=case['alpha'], lora_dropout=0, use_dora=case.get('kind') == 'dora', **common)
+
+
 def make_curve(out, name, case):
-    """Twelve steps of PEFT's LoRA on one batch."""
+    """Twelve steps of PEFT's LoRA, DoRA or (IA)³ on one batch."""
     folder = out / 'peft' / name
     torch.manual_seed(len(name))
     base = load(out / case['base'])
-    config = LoraConfig(r=case['rank'], lora_alpha=case['alpha'], lora_dropout=0, target_modules=case['sites'],
-                        fan_in_fan_out=case['base'].startswith('gpt2'), task_type=task_of(base))
-    model = get_peft_model(base, config)
+    model = get_peft_model(base, adapter_config(base, case))
     trained = [p for p in model.parameters() if p.requires_grad]
     if case['warm']:
         with torch.no_grad():
             for n, parameter in model.named_parameters():
                 if 'lora_B' in n:
                     parameter.normal_(0, 0.05)
+                if 'ia3_l' in n or 'magnitude' in n:
+                    parameter.mul_(1 + 0.1 * torch.randn_like(parameter))
     model.peft_config['default'].base_model_name_or_path = case['base']
     model.save_pretrained(folder / 'start')
     (folder / 'start' / 'README.md').unlink(missing_ok=True)
@@ -161,7 +177,8 @@ def make_curve(out, name, case):
         optimizer.step()
         schedule.step()
     (folder / 'curve.json').write_text(json.dumps(case | {'losses': losses, 'rates': rates, 'norms': norms}, indent=1) + '\n')
-    ends = {n.removeprefix('base_model.model.').replace('.default', ''): p.detach() for n, p in model.named_parameters() if p.requires_grad}
+    ends = {n.removeprefix('base_model.model.').replace('.default', '').replace('magnitude_vector.weight', 'magnitude_vector'): p.detach()
+            for n, p in model.named_parameters() if p.requires_grad}
     write(ends, folder / 'end.safetensors')
 
 
@@ -338,7 +355,7 @@ def make_chats(out, model):
 
 def check_adapter(args):
     model = PeftModel.from_pretrained(load(args.model), args.adapter)
-    keys = {key.replace('.default', '') for key in model.state_dict() if 'lora_' in key}
+    keys = {key.replace('.default', '').replace('magnitude_vector.weight', 'magnitude_vector') for key in model.state_dict() if 'lora_' in key or 'ia3_l' in key}
     assert keys == set(load_file(Path(args.adapter) / 'adapter_model.safetensors')), 'PEFT did not take every tensor'
     print(json.dumps({'loss': model.eval()(**load_file(args.batch)).loss.item()}))
 

@@ -14,6 +14,21 @@ export function isMergeableKind (kind: AuxiliaryKind): kind is MergeableKind {
   return (MERGEABLE_KINDS as readonly AuxiliaryKind[]).includes(kind)
 }
 
+/** Kinds with factors A and B of a rank. */
+export function isRanked (kind: AuxiliaryKind): boolean {
+  return kind === 'low-rank' || kind === 'dora'
+}
+
+/** What a module gives without what is beside it: `output` is f(x), `product` the same without its bias. */
+export type ModuleResult = 'output' | 'product'
+
+const SEEN: Readonly<Partial<Record<AuxiliaryKind, ModuleResult>>> = { ia3: 'output', dora: 'product' }
+
+/** What a kind of auxiliaries is a function of beside x, and so is fitted from beside (x, ∇ĥ); undefined where that is nothing. */
+export function seenBy (kind: AuxiliaryKind): ModuleResult | undefined {
+  return SEEN[kind]
+}
+
 /** Rank r of one site's auxiliary. */
 export function rankAt ({ rank, ranks }: AuxiliarySpec, site: string): number {
   return ranks?.[site] ?? rank
@@ -26,9 +41,15 @@ export function scaleAt (spec: AuxiliarySpec, site: string): number {
   return (alphas?.[site] ?? alpha) / (rankStabilised ? Math.sqrt(rank) : rank)
 }
 
-/** The same auxiliaries with the α of each of the sites times a factor. */
+/** What g of a site is multiplied by: α, or where g has its α within, as DoRA's has, the share of it that counts. */
+export function outerScaleAt (spec: AuxiliarySpec, site: string): number {
+  return spec.kind === 'dora' ? spec.shares?.[site] ?? 1 : scaleAt(spec, site)
+}
+
+/** The same auxiliaries with what each of the sites gives times a factor. */
 export function rescaled (spec: AuxiliarySpec, sites: Iterable<string>, factorAt: (site: string) => number): AuxiliarySpec {
-  const { alpha, alphas } = spec
+  const { shares, alpha, alphas } = spec
+  if (spec.kind === 'dora') return { ...spec, shares: { ...shares, ...Object.fromEntries([...sites].map(site => [site, outerScaleAt(spec, site) * factorAt(site)])) } }
   return { ...spec, alphas: { ...alphas, ...Object.fromEntries([...sites].map(site => [site, (alphas?.[site] ?? alpha) * factorAt(site)])) } }
 }
 

@@ -11,7 +11,7 @@ export interface Job {
   /** Full module names, sorted. */
   readonly sites: readonly string[]
   /** Shape of everyone's auxiliaries. */
-  readonly auxiliary: Omit<AuxiliarySpec, 'kind'>
+  readonly auxiliary: Omit<AuxiliarySpec, 'kind' | 'shares'>
   /** Of which each member has one: several where it is a mixture. */
   readonly kinds: readonly AuxiliaryKind[]
   readonly mode: Mode
@@ -25,8 +25,8 @@ export interface Job {
 /** Content id of a job: sha-256, in hex, of its canonical CBOR (RFC 8949, section 4.2). */
 export function jobId (job: Job): string {
   const { name, model, sites, auxiliary, kinds, mode, merge, interval, seed } = job
-  const { rank, alpha, ranks = {}, alphas = {}, rankStabilised = false } = auxiliary
-  const canonical = { name, model, sites: [...sites].sort(), auxiliary: { rank, alpha, ranks, alphas, rankStabilised }, kinds: [...kinds], mode, merge, interval, seed }
+  const { rank, alpha, ranks = {}, alphas = {}, rankStabilised = false, dropout = 0 } = auxiliary
+  const canonical = { name, model, sites: [...sites].sort(), auxiliary: { rank, alpha, ranks, alphas, rankStabilised, ...(dropout > 0 && { dropout }) }, kinds: [...kinds], mode, merge, interval, seed }
   return createHash('sha256').update(encode(canonical)).digest('hex')
 }
 

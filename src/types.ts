@@ -53,6 +53,10 @@ export interface SitePair {
   readonly x: TensorData
   /** ∇ĥ_m: the gradient of the loss with respect to the module's output, `[places, out]`. */
   readonly gradient: FloatTensor
+  /** What the module gives without what is beside it, `[places, out]`, for kinds that are fitted from it: see `seenBy`. */
+  readonly output?: FloatTensor
+  /** Norms of the rows of W + αBA, `[out]`, with the auxiliary that the data are made with, for kinds that divide by them. */
+  readonly norm?: FloatTensor
 }
 
 /** All that a pair does to the factors of one low-rank auxiliary. */
@@ -92,20 +96,22 @@ export type DeltaWeights = ReadonlyMap<string, FloatTensor>
  * One site's auxiliary at rest, under PEFT's names where it has one:
  * `low-rank` has `lora_A.weight` `[r, in]` and `lora_B.weight` `[out, r]`;
  * `linear` has `weight` `[out, in]`;
- * `mlp` has `layers.<n>.weight` `[to, from]` and `layers.<n>.bias` `[to]` of three layers.
+ * `mlp` has `layers.<n>.weight` `[to, from]` and `layers.<n>.bias` `[to]` of three layers;
+ * `ia3` has `ia3_l` `[out, 1]`;
+ * `dora` has what `low-rank` has, and `lora_magnitude_vector` `[out]`.
  */
 export type AuxiliaryTensors = NamedTensors<Float32Array>
 
 /** Auxiliaries at rest, by full module name of their site. */
 export type AdapterTensors = ReadonlyMap<string, AuxiliaryTensors>
 
-export const AUXILIARY_KINDS = ['low-rank', 'linear', 'mlp'] as const
+export const AUXILIARY_KINDS = ['low-rank', 'linear', 'mlp', 'ia3', 'dora'] as const
 export type AuxiliaryKind = typeof AUXILIARY_KINDS[number]
 
 /** Shape of one trainer's auxiliaries. What follows from it for a site is in `auxiliary-spec.ts`. */
 export interface AuxiliarySpec {
   readonly kind: AuxiliaryKind
-  /** Rank r of a low-rank auxiliary; for the others only the divisor of `alpha`. */
+  /** Rank r of a low-rank auxiliary, or DoRA's; for the others only the divisor of `alpha`. */
   readonly rank: number
   /** PEFT's `lora_alpha`: the α of the equations is `alpha / rank`. */
   readonly alpha: number
@@ -115,6 +121,10 @@ export interface AuxiliarySpec {
   readonly alphas?: Readonly<Record<string, number>>
   /** Whether the α of the equations is `alpha / √rank`, as with PEFT's `use_rslora`. @default false */
   readonly rankStabilised?: boolean
+  /** The share of the values of x that g is without in training, as PEFT's `lora_dropout`; the others are 1/(1 − p) times as large. @default 0 */
+  readonly dropout?: number
+  /** What counts of g at sites where it is not all of it, by full module name, for kinds that have their α within g. */
+  readonly shares?: Readonly<Record<string, number>>
 }
 
 /** What one side says in a conversation. */

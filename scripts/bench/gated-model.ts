@@ -40,6 +40,10 @@ export class GatedModel implements LentModel {
     return result
   }
 
+  async startNorms (...sites: Parameters<LentModel['startNorms']>): ReturnType<LentModel['startNorms']> {
+    return await this.#model.startNorms(...sites)
+  }
+
   /** The model belongs to who made it. */
   async dispose (): Promise<void> {
     await Promise.resolve()

@@ -9,12 +9,12 @@ import { definitionOf } from '../../src/model/tasks/tasks.js'
 import { findWeights } from '../../src/model/weights.js'
 import { readStored } from '../../src/tensor/stored.js'
 import type { AdapterTensors, Batch, FloatTensor, NamedTensors, Site, TensorData } from '../../src/types.js'
-import { alphaAt, formulaOf, matrixRows } from './formulas.js'
+import { alphaAt, formulaOf, matrixRows, type Module } from './formulas.js'
 import { distanceToKink } from './kinks.js'
 import type { Share } from './share.js'
 
 /** What a site's output gets: Δh `[places, out]`; undefined for nothing. */
-type Change = (site: Site, x: tf.Tensor2D) => tf.Tensor2D | undefined
+type Change = (site: Site, x: tf.Tensor2D, module: Module) => tf.Tensor2D | undefined
 
 /**
  * Ordinary back-propagation, to compare with: TensorFlow.js, on its plain backend, differentiates the loss of the whole
@@ -64,13 +64,13 @@ export class BackPropagation {
       const all = constants(auxiliaries)
       const change = sumOfShares(auxiliaries, (auxiliary, name) => all.get(auxiliary)?.get(name))
       let met: tf.Tensor2D | undefined
-      loss((site, x) => {
-        const own = change(site, x)
+      loss((site, x, module) => {
+        const own = change(site, x, module)
         if (site.name === place) met = own
         return own
       })
       if (met === undefined) throw new Error(`there is no auxiliary at ${place}, or the network never came to it`)
-      return tf.grads((own: tf.Tensor) => loss((site, x) => site.name === place ? own as tf.Tensor2D : change(site, x)))([met])
+      return tf.grads((own: tf.Tensor) => loss((site, x, module) => site.name === place ? own as tf.Tensor2D : change(site, x, module)))([met])
     })
     return gradient
   }
@@ -97,7 +97,8 @@ export class BackPropagation {
     const parameters: Parameters = { tensor, weight: site => siteMatrix(network, site, tensor) }
     const targets = definition.targets(batch, info)
     return change => meanLoss(definition.logits(network, parameters, tensor, (site, x, output) => {
-      const own = change(site, x) // [places, out]
+      const weight = siteMatrix(network, site.name, tensor)
+      const own = change(site, x, { output, weight: network.siteWeight(site.name).layout === 'in-out' ? tf.transpose(weight) : weight }) // [places, out]
       return own === undefined ? output : tf.add(output, own)
     }), targets)
   }
@@ -117,13 +118,14 @@ function meanLoss (logits: tf.Tensor2D, { values, weights }: Targets): tf.Scalar
  * @param parameterOf by auxiliary, and the names of site and parameter
  */
 function sumOfShares (auxiliaries: readonly Share[], parameterOf: (auxiliary: Share, name: string) => tf.Tensor | undefined): Change {
-  return (site, x) => {
+  return (site, x, module) => {
     const { name } = site
     const rows = matrixRows(site, x) // [places, in]
     const changes = auxiliaries.filter(({ adapter }) => adapter.has(name)).map(auxiliary => {
       const { spec, shareAt } = auxiliary
       const change = formulaOf(spec.kind)({
         x: rows,
+        ...module,
         alpha: alphaAt(spec, name),
         parameter: <T extends tf.Tensor>(parameter: string) => parameterOf(auxiliary, `${name}.${parameter}`) as T
       })

@@ -1,8 +1,16 @@
 import * as tf from '@tensorflow/tfjs'
 import type { AuxiliaryKind, AuxiliarySpec, Site } from '../../src/types.js'
 
+/** What a module is and gives without what is beside it. */
+export interface Module {
+  /** f(x), `[places, out]`. */
+  readonly output: tf.Tensor2D
+  /** `[out, in]` */
+  readonly weight: tf.Tensor2D
+}
+
 /** One site of one pass, with the auxiliary that stands at it. */
-interface Place {
+interface Place extends Module {
   /** What the module's matrix multiplies, `[places, in]`, see `matrixRows`. */
   readonly x: tf.Tensor2D
   /** α of the equations. */
@@ -20,6 +28,12 @@ const FORMULAS: Readonly<Partial<Record<string, Formula>>> = {
   mlp: ({ x, alpha, parameter }) => {
     const layer = (n: number, input: tf.Tensor2D): tf.Tensor2D => tf.add<tf.Tensor2D>(product(input, parameter(`layers.${n}.weight`)), parameter<tf.Tensor1D>(`layers.${n}.bias`))
     return tf.mul<tf.Tensor2D>(layer(2, tf.relu(layer(1, tf.relu(layer(0, x))))), alpha)
+  },
+  ia3: ({ output, alpha, parameter }) => tf.mul(tf.sub(tf.mul(output, tf.transpose(parameter('ia3_l'))), output), alpha), // α·(l ⊙ f(x) − f(x))
+  dora: ({ x, weight, alpha, parameter }) => { // m ⊙ Vx/‖V‖ − Wx with V = W + αBA, ‖V‖ a constant
+    const changed = tf.add<tf.Tensor2D>(weight, tf.mul(tf.dot(parameter('lora_B.weight'), parameter('lora_A.weight')), alpha)) // [out, in]
+    const norm = tf.tensor1d(tf.norm(changed, 'euclidean', 1).dataSync<'float32'>()) // [out]
+    return tf.sub(tf.mul(product(x, changed), tf.div(parameter<tf.Tensor1D>('lora_magnitude_vector'), norm)), product(x, weight))
   }
 } satisfies Record<AuxiliaryKind, Formula>
 

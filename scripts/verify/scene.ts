@@ -10,7 +10,7 @@ import { LocalModel } from '../../src/node/host/local-model.js'
 import { Jobs } from '../../src/node/jobs.js'
 import { BlobStore } from '../../src/protocols/blob/index.js'
 import { randomNumbers } from '../../src/tensor/random-numbers.js'
-import type { AdapterTensors, AuxiliaryKind, AuxiliarySpec, Batch, FloatTensor } from '../../src/types.js'
+import type { AdapterTensors, AuxiliaryKind, AuxiliarySpec, Batch, FloatTensor, Site } from '../../src/types.js'
 import { randomRows, writeModel } from '../../test/model/random-model.js'
 import { ARCHITECTURES, between, type Random } from './architectures.js'
 import { BackPropagation } from './back-propagation.js'
@@ -96,18 +96,23 @@ export class Scene {
     return keyed.filter(one => chosen.includes(one)).map(({ item }) => item)
   }
 
-  /** Names of some modules of the model, sorted. */
-  sites (): string[] {
-    return this.someOf(this.model.info.sites, SITES).map(({ name }) => name).sort()
+  /** Names of some modules of the model at which all of the kinds can be, sorted. */
+  sites (kinds: readonly AuxiliaryKind[]): string[] {
+    const possible = this.model.info.sites.filter(site => kinds.every(kind => isPossible(kind, site)))
+    return this.someOf(possible, SITES).map(({ name }) => name).sort()
   }
 
   /** A job that no other is. Its α is never 1, so that it is seen where it is missing. */
-  job ({ interval = 1, sites = this.sites(), ...shape }: JobShape): Job {
+  job ({ interval = 1, sites, ...shape }: JobShape): Job {
+    return this.#jobAt(sites ?? this.sites(shape.kinds), { interval, ...shape })
+  }
+
+  #jobAt (sites: readonly string[], shape: Omit<Job, 'name' | 'model' | 'sites' | 'auxiliary' | 'seed'>): Job {
     const own = <T>(value: () => T): Record<string, T> => Object.fromEntries(sites.filter(() => this.random() < 0.3).map(site => [site, value()]))
     const rank = (): number => between(1, 4, this.random)
     const alpha = (): number => 0.3 + 2.7 * this.random()
     const auxiliary = { rank: rank(), alpha: alpha(), ranks: own(rank), alphas: own(alpha), rankStabilised: this.random() < 0.3 }
-    return { name: `verify ${this.#made++}`, model: this.model.info.id, sites, auxiliary, interval, seed: 0, ...shape }
+    return { name: `verify ${this.#made++}`, model: this.model.info.id, sites, auxiliary, seed: 0, ...shape }
   }
 
   /** A member of it, whose auxiliaries are not at their start: none of their parameters is zero. */
@@ -144,6 +149,14 @@ export class Scene {
   async dispose (): Promise<void> {
     await this.model.dispose()
     await rm(this.#path, { recursive: true })
+  }
+}
+
+function isPossible (kind: AuxiliaryKind, site: Site): boolean {
+  try {
+    return parameterShapes({ kind, rank: 1, alpha: 1 }, site).size > 0
+  } catch {
+    return false
   }
 }
 

@@ -1,7 +1,7 @@
 import { heldOutBatches } from '../data/batches.js'
 import { openEngine } from '../engine/open-engine.js'
 import { InvalidOptionError } from '../errors.js'
-import { readAdapters } from '../gl/peft.js'
+import { readAdapters } from '../gl/peft/read-adapter.js'
 import type { Metrics } from '../metrics/task-metrics.js'
 import { BaseModel } from '../model/base-model.js'
 import type { Decoder } from '../model/decoder.js'
@@ -60,7 +60,7 @@ export const evaluation = defineCommand({
         if (truncated > 0) log(`${path}: ${truncated} rows were cut to fit; a greater --length takes them whole`)
         const batches = heldOutBatches(rows, batchSize, { ...(maxRows !== undefined && { maxRows }) })
         const own = adapters.length === 1 ? 0 : i
-        const adapter = adapters.length === 0 ? NO_ADAPTER : loadedAdapter(model, adapters[own])
+        const adapter = adapters.length === 0 ? NO_ADAPTER : await loadedAdapter(model, adapters[own])
         await model.merge(adapter.changes)
         const speaker = speakerOf?.(adapter)
         const evaluated = await evaluateRows(model, batches, { beside: adapter.beside, ...(speaker && { speaker }), signal, onProgress: done => reporter.progress(`evaluating${of}`, done, batches.count) })

@@ -1,5 +1,6 @@
 import { openEngine } from '../engine/open-engine.js'
-import { type Adapter, readAdapters } from '../gl/peft.js'
+import type { Adapter } from '../gl/peft/adapter.js'
+import { readAdapters } from '../gl/peft/read-adapter.js'
 import { BaseModel } from '../model/base-model.js'
 import type { Decoder } from '../model/decoder.js'
 import { generate as continuation } from '../model/generate.js'
@@ -60,7 +61,7 @@ export const generate = defineCommand({
 })
 
 async function decoderOf (model: BaseModel, adapters: readonly Adapter[], unmerged: boolean): Promise<Decoder> {
-  const { changes, beside } = loadedAdapter(model, adapters, { unmerged })
+  const { changes, beside } = await loadedAdapter(model, adapters, { unmerged })
   await model.merge(changes)
   return model.decoder(beside?.(1))
 }

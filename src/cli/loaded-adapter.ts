@@ -1,12 +1,13 @@
-import { isMergeable } from '../auxiliary-spec.js'
+import { isMergeable, seenBy } from '../auxiliary-spec.js'
 import { InvalidAdapterError } from '../errors.js'
 import { parameterShapes } from '../gl/auxiliary.js'
-import type { Adapter } from '../gl/peft.js'
+import type { Adapter } from '../gl/peft/adapter.js'
 import { joinBlocks, type RowBlock } from '../gl/row-blocks.js'
 import type { BaseModel } from '../model/base-model.js'
 import type { Beside } from '../model/beside.js'
 import type { WeightChange } from '../model/merge.js'
 import { selectSites } from '../model/sites.js'
+import { type AuxiliaryNorms, auxiliaryNorms, normsAt } from '../node/host/auxiliary-norms.js'
 import { changesOf } from '../node/host/weight-changes.js'
 import type { Site } from '../types.js'
 
@@ -25,18 +26,20 @@ export interface LoadOptions {
 }
 
 /**
- * What an adapter folder does to a model. What can be merged is, and the rest runs beside.
+ * What an adapter folder does to a model. What can be merged is, and the rest runs beside; all of it where an auxiliary sees what
+ * its module gives by itself.
  *
  * @throws {UnknownSiteError} or {InvalidAdapterError} if the adapter is not one for this model
  */
-export function loadedAdapter ({ info }: Pick<BaseModel, 'info'>, adapters: readonly Adapter[], { unmerged = false }: LoadOptions = {}): LoadedAdapter {
-  const sites = selectSites(info, [...new Set(adapters.flatMap(({ tensors }) => [...tensors.keys()]))])
+export async function loadedAdapter (model: Pick<BaseModel, 'info' | 'weightNorms'>, adapters: readonly Adapter[], { unmerged: asked = false }: LoadOptions = {}): Promise<LoadedAdapter> {
+  const sites = selectSites(model.info, [...new Set(adapters.flatMap(({ tensors }) => [...tensors.keys()]))])
   for (const adapter of adapters) checkFits(adapter, sites)
+  const unmerged = asked || adapters.some(({ spec: { kind } }) => seenBy(kind) !== undefined)
   const first = unmerged ? undefined : adapters.find(({ spec }) => isMergeable(spec))
   const others = adapters.filter(adapter => adapter !== first)
   return {
     changes: first === undefined ? new Map() : changesOf(first.spec, first.tensors, sites),
-    beside: others.length === 0 ? undefined : besideOf(others, sites)
+    beside: others.length === 0 ? undefined : besideOf(others, sites, await auxiliaryNorms(model, others))
   }
 }
 
@@ -50,7 +53,7 @@ function checkFits ({ spec, tensors }: Adapter, sites: readonly Site[]): void {
   }
 }
 
-function besideOf (adapters: readonly Adapter[], sites: readonly Site[]): (rows: number) => Beside {
-  const own: RowBlock['own'] = adapters.map(({ spec, tensors }) => ({ spec, adapter: tensors }))
+function besideOf (adapters: readonly Adapter[], sites: readonly Site[], norms: AuxiliaryNorms): (rows: number) => Beside {
+  const own: RowBlock['own'] = adapters.map(({ spec, tensors }) => ({ spec, adapter: tensors, norms: normsAt(tensors, norms) }))
   return rows => joinBlocks([{ rows, own }], sites.map(({ name }) => name))
 }

@@ -45,6 +45,7 @@ export const train = defineCommand({
     rankPattern: { type: 'list', describe: 'ranks of some modules, as PEFT\'s rank_pattern: c_attn=16,c_proj=4' },
     alphaPattern: { type: 'list', describe: 'the same for alpha, as PEFT\'s alpha_pattern' },
     rslora: { type: 'boolean', describe: 'scale outputs by alpha / √rank, as PEFT\'s use_rslora' },
+    dropout: { type: 'number', min: 0, max: 0.99, describe: 'share of the values of x that auxiliaries are without in training, as PEFT\'s lora_dropout (default: that of --adapter, or 0)' },
     optimizer: { type: 'choice', choices: OPTIMIZERS, default: 'adamw', describe: 'how auxiliaries are fitted' },
     lr: { type: 'number', above: 0, describe: `peak learning rate (default: ${OPTIMIZERS.map(kind => `${RATES[kind].toExponential()} for ${kind}`).join(', ')})` },
     weightDecay: { type: 'number', min: 0, default: 5e-4, describe: 'weight decay' },

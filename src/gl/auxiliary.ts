@@ -1,20 +1,22 @@
 import { createHash } from 'node:crypto'
 import * as tf from '@tensorflow/tfjs'
-import { rankAt, scaleAt } from '../auxiliary-spec.js'
+import { outerScaleAt, rankAt, scaleAt } from '../auxiliary-spec.js'
 import { matrixInput } from '../engine/matrix-input.js'
 import { InvalidAdapterError, InvalidOptionError, InvalidTensorError } from '../errors.js'
-import type { AuxiliaryKind, AuxiliarySpec, AuxiliaryTensors, Site } from '../types.js'
-import type { AuxiliaryDefinition } from './auxiliary-definition.js'
+import type { AuxiliaryKind, AuxiliarySpec, AuxiliaryTensors, FloatTensor, Site } from '../types.js'
+import type { AuxiliaryDefinition, SeenBeside } from './auxiliary-definition.js'
+import { dora } from './dora.js'
 import type { FittedAuxiliary } from './fitted-auxiliary.js'
+import { ia3 } from './ia3.js'
 import { linear } from './linear.js'
 import { lowRank } from './low-rank.js'
 import { mlp } from './mlp.js'
 import { squaredNormsRowByRow } from './row-norms.js'
 
-const DEFINITIONS: Record<AuxiliaryKind, AuxiliaryDefinition> = { 'low-rank': lowRank, linear, mlp }
+const DEFINITIONS: Record<AuxiliaryKind, AuxiliaryDefinition> = { 'low-rank': lowRank, linear, mlp, ia3, dora }
 
-/** Where the values of an auxiliary come from: a seed, or an earlier state. */
-export type AuxiliaryStart = { readonly seed: number } | { readonly tensors: AuxiliaryTensors }
+/** Where the values of an auxiliary come from: a seed, with the norms of the rows of W `[out]` for DoRA, or an earlier state. */
+export type AuxiliaryStart = { readonly seed: number, readonly norm?: FloatTensor } | { readonly tensors: AuxiliaryTensors }
 
 /**
  * g_w, the small model beside one site of the base model: ĥ = f(x) + α·g_w(x) (arXiv 2404.13844, section 3). It gives
@@ -22,26 +24,29 @@ export type AuxiliaryStart = { readonly seed: number } | { readonly tensors: Aux
  */
 export class Auxiliary implements FittedAuxiliary {
   readonly site: Site
-  /** α of the equations, see `scaleAt`. */
+  /** What g is multiplied by, see `outerScaleAt`. */
   readonly scale: number
+  /** α of the equations, see `scaleAt`. */
+  readonly #alpha: number
   /** Trainable tensors by PEFT's names. */
   readonly parameters: ReadonlyMap<string, tf.Variable>
   readonly #definition: AuxiliaryDefinition
 
   /**
-   * @throws {InvalidOptionError} if rank or alpha make no sense
+   * @throws {InvalidOptionError} if rank or alpha make no sense, or there are no such auxiliaries at such a site
    * @throws {InvalidAdapterError} if start tensors are not those of this kind, in their shapes
    */
   constructor (spec: AuxiliarySpec, site: Site, start: AuxiliaryStart) {
     checkSpec(spec)
     this.site = site
-    this.scale = scaleAt(spec, site.name)
+    this.scale = outerScaleAt(spec, site.name)
+    this.#alpha = scaleAt(spec, site.name)
     this.#definition = DEFINITIONS[spec.kind]
     const rank = rankAt(spec, site.name)
     const shapes = this.#definition.shapes(site, rank)
     const values = 'tensors' in start
       ? fromRest(start.tensors, shapes, site)
-      : this.#definition.initial(site, rank, siteSeed(start.seed, site.name))
+      : this.#definition.initial(site, rank, siteSeed(start.seed, site.name), start.norm)
     this.parameters = new Map([...shapes.keys()].map((name, i) => [name, tf.variable(values[i])]))
     tf.dispose(values)
   }
@@ -53,13 +58,14 @@ export class Auxiliary implements FittedAuxiliary {
    *
    * @param x see `SitePair`
    * @param gradient ∇ĥ `[places, out]`
+   * @throws {InvalidTensorError} if its kind needs to see more
    */
-  gradients (x: tf.Tensor2D, gradient: tf.Tensor2D): Map<string, tf.Tensor> {
+  gradients (x: tf.Tensor2D, gradient: tf.Tensor2D, seen: SeenBeside = {}): Map<string, tf.Tensor> {
     const names = [...this.parameters.keys()]
     const values: tf.Tensor[] = [...this.parameters.values()]
     const grads = tf.tidy(() => {
       const input = matrixInput(this.site, x) // [places, in]
-      return tf.grads((...w) => this.#definition.apply(this.site, input, w))(values, tf.mul(gradient, this.scale))
+      return tf.grads((...w) => this.#definition.apply(this.site, input, w, { ...seen, scale: this.#alpha }))(values, tf.mul(gradient, this.scale))
     })
     return new Map(names.map((name, i) => [name, grads[i]]))
   }
@@ -83,11 +89,11 @@ export class Auxiliary implements FittedAuxiliary {
    * @param x see `SitePair`
    * @param gradient ∇ĥ `[places, out]`
    */
-  squaredNorms (x: tf.Tensor2D, gradient: tf.Tensor2D, rows: number): tf.Tensor1D {
+  squaredNorms (x: tf.Tensor2D, gradient: tf.Tensor2D, rows: number, seen: SeenBeside = {}): tf.Tensor1D {
     return tf.tidy(() => {
       const { squaredNorms = squaredNormsRowByRow(this.#definition) } = this.#definition
       const byRow: tf.Tensor3D = tf.reshape(gradient, [rows, -1, gradient.shape[1]]) // [rows, places, out]
-      return tf.mul(squaredNorms(this.site, matrixInput(this.site, x), byRow, [...this.parameters.values()]), this.scale ** 2)
+      return tf.mul(squaredNorms(this.site, matrixInput(this.site, x), byRow, [...this.parameters.values()], { ...seen, scale: this.#alpha }), this.scale ** 2)
     })
   }
 
@@ -126,9 +132,12 @@ export class Auxiliary implements FittedAuxiliary {
  * α·g_w(x), as a pure function: x `[places, in]`, as `matrixInput` gives it → `[places, out]`.
  *
  * @param parameters in the order of their names in `parameterShapes`
+ * @param scale what g is multiplied by, also as a tensor `[1]` @default that of the spec, see `outerScaleAt`
  */
-export function applyAuxiliary (spec: AuxiliarySpec, site: Site, x: tf.Tensor2D, parameters: readonly tf.Tensor[]): tf.Tensor2D {
-  return tf.mul(DEFINITIONS[spec.kind].apply(site, x, parameters), scaleAt(spec, site.name))
+export function applyAuxiliary (
+  spec: AuxiliarySpec, site: Site, x: tf.Tensor2D, parameters: readonly tf.Tensor[], seen: SeenBeside = {}, scale: number | tf.Tensor = outerScaleAt(spec, site.name)
+): tf.Tensor2D {
+  return tf.mul(DEFINITIONS[spec.kind].apply(site, x, parameters, { ...seen, scale: scaleAt(spec, site.name) }), scale)
 }
 
 /** Names and shapes of the parameters that `spec` gives a site. @throws {InvalidOptionError} */
@@ -137,7 +146,9 @@ export function parameterShapes (spec: AuxiliarySpec, site: Site): ReadonlyMap<s
   return DEFINITIONS[spec.kind].shapes(site, rankAt(spec, site.name))
 }
 
-function checkSpec ({ rank, alpha, ranks, alphas }: AuxiliarySpec): void {
+function checkSpec ({ kind, rank, alpha, ranks, alphas, dropout = 0 }: AuxiliarySpec): void {
+  if (!(dropout >= 0 && dropout < 1)) throw new InvalidOptionError(`a dropout of ${dropout} is not possible; use a number from 0 and below 1`)
+  if (dropout > 0 && kind === 'ia3') throw new InvalidOptionError(`${kind} auxiliaries are a function of what the module gives, and have no x to drop values of; use no dropout`)
   for (const own of [rank, ...Object.values(ranks ?? {})]) {
     if (!Number.isSafeInteger(own) || own < 1) throw new InvalidOptionError(`rank ${own} is not possible; use a whole number from 1`)
   }

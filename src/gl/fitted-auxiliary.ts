@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import type { AuxiliaryTensors, FloatTensor, Site } from '../types.js'
+import type { SeenBeside } from './auxiliary-definition.js'
 
 /** An auxiliary as it is fitted: its parameters belong to it until `dispose`. */
 export interface FittedAuxiliary {
@@ -7,9 +8,9 @@ export interface FittedAuxiliary {
   /** Trainable tensors by name. */
   readonly parameters: ReadonlyMap<string, tf.Variable>
   /** J_wᵀ·α·∇ĥ for every parameter; the tensors belong to the caller. */
-  gradients (x: tf.Tensor2D, gradient: tf.Tensor2D): Map<string, tf.Tensor>
+  gradients (x: tf.Tensor2D, gradient: tf.Tensor2D, seen?: SeenBeside): Map<string, tf.Tensor>
   /** ‖J_wᵀ·α·∇ĥ‖² of each row of a batch by itself, over all parameters, `[rows]`; the tensor belongs to the caller. */
-  squaredNorms (x: tf.Tensor2D, gradient: tf.Tensor2D, rows: number): tf.Tensor1D
+  squaredNorms (x: tf.Tensor2D, gradient: tf.Tensor2D, rows: number, seen?: SeenBeside): tf.Tensor1D
   /** The same as `gradients` from what the pairs do to factors. */
   scaled (gradients: AuxiliaryTensors): Map<string, tf.Tensor>
   /** Whether `assign` will take them. @throws {InvalidAdapterError} */

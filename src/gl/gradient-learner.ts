@@ -3,6 +3,7 @@ import { InvalidAdapterError, InvalidTensorError, NonFiniteError, UnknownSiteErr
 import { allFinite } from '../tensor/finite.js'
 import { inputShape, outputShape } from '../places.js'
 import type { AdapterTensors, FloatTensor, NamedTensors, Site, SiteData, SitePair, TensorData, TensorValues } from '../types.js'
+import type { SeenBeside } from './auxiliary-definition.js'
 import type { FittedAuxiliary } from './fitted-auxiliary.js'
 import { type Clip, clipGradients, normsOf } from './clip.js'
 import type { Optimizer } from './optimizer.js'
@@ -44,7 +45,8 @@ const SUM = 'sum.'
 
 /**
  * The trainer's side of Gradient Learning (arXiv 2404.13844, Algorithm 1): it trains auxiliaries from adaptation data
- * alone: from pairs (x, ∇ĥ), or from what the pairs do to factors.
+ * alone: from pairs (x, ∇ĥ), with what the module gives itself where the kind is a function of it, or from what the pairs do to
+ * factors.
  *
  * Within an interval w stands still, so the gradients of its batches are summed as they arrive and no data are kept:
  * memory does not depend on the interval, and the sum equals gradient accumulation.
@@ -97,8 +99,8 @@ export class GradientLearner {
    * Takes one site's share of a batch. Sites may come in any order and one at a time.
    *
    * @throws {UnknownSiteError} if there is no auxiliary for it, or it came already
-   * @throws {InvalidTensorError} if x and ∇ĥ do not have the site's shapes, or gradients those of the parameters; or if rows
-   *   are private, and are summed already
+   * @throws {InvalidTensorError} if x and ∇ĥ, and what else the auxiliary is fitted from, do not have the site's shapes, or gradients
+   *   those of the parameters; or if rows are private, and are summed already
    * @throws {NonFiniteError} if a value is NaN or infinite
    */
   gather (site: string, data: SiteData): void {
@@ -249,24 +251,32 @@ function gradientsOf (auxiliary: FittedAuxiliary, data: SiteData): Map<string, t
     for (const [parameter, { values }] of data.factors) checkFinite(`${name}.${parameter}`, values)
     return auxiliary.scaled(data.factors)
   }
-  const rows = checkPair(site, data)
-  const { x, gradient } = data
-  return new Map(Object.entries(tf.tidy(() => Object.fromEntries(auxiliary.gradients(
-    tf.tensor2d(x.values, inputShape(site, rows, ONCE)),
-    tf.tensor2d(gradient.values, outputShape(site, rows, ONCE)))))))
+  return new Map(Object.entries(tf.tidy(() => {
+    const { x, gradient, seen } = tensorsOf(site, data, values => values)
+    return Object.fromEntries(auxiliary.gradients(x, gradient, seen))
+  })))
 }
 
 function gatherRows (gathering: PrivateGathering, auxiliary: FittedAuxiliary, data: SiteData): void {
   const { site } = auxiliary
   if ('factors' in data) throw new InvalidTensorError(`${site.name}: gradients that are summed over rows; private fits need x and ∇ĥ of each`)
-  const rows = checkPair(site, data)
-  const { x, gradient } = data
-  const own = tf.tensor2d(x.values.slice(), inputShape(site, rows, ONCE)) // it is kept, and x is good for now only
-  const ownGradient = tf.tensor2d(gradient.values, outputShape(site, rows, ONCE))
+  const { x, gradient, seen } = tensorsOf(site, data, values => values.slice()) // they are kept, and the data are good for now only
   try {
-    gathering.add(auxiliary, own, ownGradient)
+    gathering.add(auxiliary, x, gradient, seen)
   } finally {
-    tf.dispose([own, ownGradient])
+    tf.dispose([x, gradient, ...Object.values(seen) as tf.Tensor[]])
+  }
+}
+
+/** A pair, and what comes with it, that has been checked. */
+function tensorsOf (site: Site, data: SitePair, copy: (values: TensorValues) => TensorValues): { x: tf.Tensor2D, gradient: tf.Tensor2D, seen: SeenBeside } {
+  const rows = checkPair(site, data)
+  const { x, gradient, output, norm } = data
+  const outputs = outputShape(site, rows, ONCE)
+  return {
+    x: tf.tensor2d(copy(x.values), inputShape(site, rows, ONCE)),
+    gradient: tf.tensor2d(copy(gradient.values), outputs),
+    seen: { ...(output && { output: tf.tensor2d(copy(output.values), outputs) }), ...(norm && { norm: tf.tensor1d(copy(norm.values)) }) }
   }
 }
 
@@ -275,7 +285,7 @@ function checkFinite (name: string, values: TensorValues): void {
 }
 
 /** @returns rows in which the module stands once, or a convolution rows of images */
-export function checkPair (site: Site, { x, gradient }: SitePair): number {
+export function checkPair (site: Site, { x, gradient, output, norm }: SitePair): number {
   const { embedding = false, inFeatures } = site
   if (x.values instanceof Int32Array !== embedding) throw new InvalidTensorError(`${site.name}: x is ${embedding ? 'no ' : ''}integers, it must be ${embedding ? '' : 'no '}tokens`)
   if (embedding && x.values.some(token => token < 0 || token >= inFeatures)) throw new InvalidTensorError(`${site.name}: x holds tokens that are not from 0 to ${inFeatures - 1}`)
@@ -289,6 +299,11 @@ export function checkPair (site: Site, { x, gradient }: SitePair): number {
   }
   const rows = rowsIn('x', x, inputShape(site, 1, ONCE))
   const others = rowsIn('gradient', gradient, outputShape(site, 1, ONCE))
+  if (output !== undefined && rowsIn('output', output, outputShape(site, 1, ONCE)) !== rows) throw new InvalidTensorError(`${site.name}: the output has ${output.shape[0]} places, x has ${x.shape[0]}`)
+  if (norm !== undefined) {
+    if (norm.shape.join() !== String(site.outFeatures)) throw new InvalidTensorError(`${site.name}: the norms are [${norm.shape.join(', ')}], they must be [${site.outFeatures}]`)
+    checkFinite(`${site.name}: norms`, norm.values)
+  }
   if (rows === 0) throw new InvalidTensorError(`${site.name}: there is no token`)
   if (rows !== others || !Number.isInteger(rows)) throw new InvalidTensorError(`${site.name}: x has ${x.shape[0]} places, its gradient ${gradient.shape[0]}; they are not those of the same rows`)
   return rows

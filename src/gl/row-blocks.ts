@@ -1,15 +1,23 @@
 import * as tf from '@tensorflow/tfjs'
-import { rankAt, scaleAt } from '../auxiliary-spec.js'
+import { type ModuleResult, outerScaleAt, rankAt, scaleAt, seenBy } from '../auxiliary-spec.js'
 import { matrixInput } from '../engine/matrix-input.js'
 import { matrixProduct } from '../engine/matrix-product.js'
 import type { AdapterTensors, AuxiliarySpec, FloatTensor, NamedTensors, Site } from '../types.js'
 import { applyAuxiliary, parameterShapes } from './auxiliary.js'
+import type { SeenBeside } from './auxiliary-definition.js'
 
 /** Neighbouring rows of one pass, and the auxiliaries that are beside the base model for them. */
 export interface RowBlock {
   readonly rows: number
   /** What they give is added up. */
-  readonly own: ReadonlyArray<{ readonly spec: AuxiliarySpec, readonly adapter: AdapterTensors }>
+  readonly own: readonly OwnAuxiliaries[]
+}
+
+interface OwnAuxiliaries {
+  readonly spec: AuxiliarySpec
+  readonly adapter: AdapterTensors
+  /** Norms of the rows of W + αBA, `[out]`, by site, for kinds that divide by them. */
+  readonly norms?: ReadonlyMap<string, FloatTensor>
 }
 
 /** The auxiliaries of all blocks as one function of tensors. */
@@ -18,17 +26,18 @@ export interface BlockAuxiliaries {
   readonly key: string
   readonly inputs: NamedTensors<Float32Array>
   /** Σ α·g(x) of each block's own g, `[places, out]`; undefined at a site without auxiliaries. Pure. */
-  readonly apply: (site: Site, x: tf.Tensor2D, tensor: (name: string) => tf.Tensor2D) => tf.Tensor2D | undefined
+  readonly apply: (site: Site, x: tf.Tensor2D, tensor: (name: string) => tf.Tensor2D, given?: Given) => tf.Tensor2D | undefined
 }
+
+/** What the module gives without them, `[places, out]`. Only kinds that see it need it. */
+type Given = Readonly<Partial<Record<ModuleResult, tf.Tensor2D>>>
 
 /** Ranks are filled up to a multiple of this, so that few differ. */
 const RANK_STEP = 8
 
-/** The input that is an auxiliary's α. */
+/** The inputs that are what an auxiliary is multiplied by, and the norms that it divides by. */
 const SCALE = 'scale'
-
-/** α of 1. */
-const UNSCALED = { rank: 1, alpha: 1 }
+const NORM = 'norm'
 
 /**
  * Low-rank auxiliaries of many owners cost two products: their factors are stacked to rank R = Σ r_k, and of x·Aᵀ
@@ -50,22 +59,24 @@ export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[
     inputs.set('scales', scales(lowRank, columns, rows))
     for (const site of stacked) stackSite(inputs, columns, site)
   }
-  for (const [k, { spec, adapter }] of others.entries()) {
+  for (const [k, { spec, adapter, norms }] of others.entries()) {
     for (const site of sites) {
       const own = adapter.get(site)
       if (own === undefined) continue
       for (const [name, tensor] of own) inputs.set(`${k}|${site}|${name}`, tensor)
-      inputs.set(`${k}|${site}|${SCALE}`, { shape: [1, 1], values: Float32Array.of(scaleAt(spec, site)) })
+      const norm = norms?.get(site)
+      if (norm !== undefined) inputs.set(`${k}|${site}|${NORM}`, norm)
+      inputs.set(`${k}|${site}|${SCALE}`, { shape: [1, 1], values: Float32Array.of(outerScaleAt(spec, site)) })
     }
   }
   return {
-    key: JSON.stringify([stacked, others.map(({ begin, rows, spec, adapter }) => [begin, rows, spec.kind, [...adapter.keys()]])]),
+    key: JSON.stringify([stacked, others.map(({ begin, rows, spec, adapter }) => [begin, rows, spec.kind, [...adapter.keys()].map(site => [site, spec.kind === 'dora' ? scaleAt(spec, site) : null])])]),
     inputs,
-    apply: (site, x, tensor) => {
+    apply: (site, x, tensor, given = {}) => {
       const { name } = site
       const input = matrixInput(site, x) // [places, in]
       const parts = others.flatMap((block, k) => block.adapter.has(name)
-        ? [ofOneBlock(block, site, input, rows, parameter => tensor(`${k}|${name}|${parameter}`))]
+        ? [ofOneBlock(block, site, input, given, rows, parameter => tensor(`${k}|${name}|${parameter}`))]
         : [])
       if (stacked.includes(name)) {
         const inner = tf.reshape(matrixProduct(site, input, tensor(`${name}|A`)), [rows, -1, rank]) // [rows, places, R]
@@ -77,12 +88,10 @@ export function joinBlocks (blocks: readonly RowBlock[], sites: readonly string[
   }
 }
 
-interface Placed {
+interface Placed extends OwnAuxiliaries {
   /** The first of its rows. */
   readonly begin: number
   readonly rows: number
-  readonly spec: AuxiliarySpec
-  readonly adapter: AdapterTensors
 }
 
 function place (blocks: readonly RowBlock[]): Placed[] {
@@ -163,10 +172,13 @@ function factorsOf (adapter: AdapterTensors, site: string): { a: FloatTensor | u
   return { a: own?.get('lora_A.weight'), b: own?.get('lora_B.weight') }
 }
 
-/** Of its own rows of x; 0 elsewhere. Its α is one of the inputs: it moves with its owner's share. */
-function ofOneBlock ({ begin, rows, spec }: Placed, site: Site, x: tf.Tensor2D, allRows: number, tensor: (parameter: string) => tf.Tensor2D): tf.Tensor2D {
+/** Of its own rows of x; 0 elsewhere. What it is multiplied by is one of the inputs: it moves with its owner's share. */
+function ofOneBlock ({ begin, rows, spec, norms }: Placed, site: Site, x: tf.Tensor2D, given: Given, allRows: number, tensor: (name: string) => tf.Tensor): tf.Tensor2D {
   const places = x.shape[0] / allRows // in a row
-  const own = tf.slice(x, [begin * places, 0], [rows * places, x.shape[1]])
-  const unscaled = applyAuxiliary({ kind: spec.kind, ...UNSCALED }, site, own, [...parameterShapes(spec, site).keys()].map(tensor)) // [places, out]
-  return tf.pad(tf.mul<tf.Tensor2D>(unscaled, tensor(SCALE)), [[begin * places, (allRows - begin - rows) * places], [0, 0]])
+  const own = (of: tf.Tensor2D): tf.Tensor2D => tf.slice(of, [begin * places, 0], [rows * places, of.shape[1]])
+  const what = seenBy(spec.kind)
+  const result = what && given[what]
+  const seen: SeenBeside = { ...(result && { output: own(result) }), ...(norms?.has(site.name) === true && { norm: tensor(NORM) as tf.Tensor1D }) }
+  const added = applyAuxiliary(spec, site, own(x), [...parameterShapes(spec, site).keys()].map(tensor), seen, tensor(SCALE)) // [own places, out]
+  return tf.pad(added, [[begin * places, (allRows - begin - rows) * places], [0, 0]])
 }

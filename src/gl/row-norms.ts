@@ -45,12 +45,13 @@ export function squaredNormsOfSums (y: tf.Tensor3D): tf.Tensor1D {
 
 /** The same of all parameters of any auxiliary, by a backward pass of one row after the other. */
 export function squaredNormsRowByRow ({ apply }: Pick<AuxiliaryDefinition, 'apply'>): NonNullable<AuxiliaryDefinition['squaredNorms']> {
-  return (site, x, gradient, parameters) => {
+  return (site, x, gradient, parameters, seen) => {
     const [rows, places, outFeatures] = gradient.shape
     return tf.stack(Array.from({ length: rows }, (_, row) => tf.tidy(() => {
       const ownX = tf.slice(x, [row * places, 0], [places, x.shape[1]])
       const ownGradient = tf.reshape<tf.Rank.R2>(tf.slice(gradient, [row, 0, 0], [1, places, outFeatures]), [places, outFeatures])
-      const grads = tf.grads((...w) => apply(site, ownX, w))([...parameters], ownGradient)
+      const output = seen.output && tf.slice(seen.output, [row * places, 0], [places, outFeatures])
+      const grads = tf.grads((...w) => apply(site, ownX, w, { ...seen, ...(output && { output }) }))([...parameters], ownGradient)
       return tf.addN(grads.map(squaredNorm))
     }))) as tf.Tensor1D
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { scaleAt } from '../auxiliary-spec.js'
+import { outerScaleAt, scaleAt } from '../auxiliary-spec.js'
 import type { DeltaWeights, FloatTensor } from '../types.js'
 import type { StackedAdapter } from './stack.js'
 
@@ -7,7 +7,8 @@ import type { StackedAdapter } from './stack.js'
  * Names a ΔW: sha-256, in hex, over each site in the order of names (UTF-16 code units) as the JSON of `[name, shape]`
  * followed by its values in little-endian float32. Exact bits: 0 and −0 are told apart.
  *
- * @param beside auxiliaries that are no ΔW, in order: each parameter follows as the JSON of `[site, parameter, α, shape]` and its values
+ * @param beside auxiliaries that are no ΔW, in order: each parameter follows as the JSON of `[site, parameter, α, shape]` and its values, where g has its α
+ * within of `[site, parameter, α, share, shape]`
  */
 export function deltaHash (delta: DeltaWeights, beside: readonly StackedAdapter[] = []): string {
   const hash = createHash('sha256')
@@ -18,7 +19,7 @@ export function deltaHash (delta: DeltaWeights, beside: readonly StackedAdapter[
   for (const [site, tensor] of bySite(delta)) add([site], tensor)
   for (const { spec, tensors } of beside) {
     for (const [site, own] of bySite(tensors)) {
-      for (const [parameter, tensor] of own) add([site, parameter, scaleAt(spec, site)], tensor)
+      for (const [parameter, tensor] of own) add([site, parameter, scaleAt(spec, site), ...(spec.kind === 'dora' ? [outerScaleAt(spec, site)] : [])], tensor)
     }
   }
   return hash.digest('hex')

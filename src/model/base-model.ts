@@ -7,6 +7,7 @@ import { mergedWeights, type WeightChange } from './merge.js'
 import { type ModelFolder, openModelFolder } from './model-folder.js'
 import type { CausalNetwork, Network, NetworkInfo, Seq2SeqNetwork } from './network.js'
 import { type PassOptions, type PassResult, runPass } from './pass.js'
+import { weightNorms } from './weight-norms.js'
 import type { RunningNetwork } from './running-network.js'
 import { Seq2SeqDecoder } from './seq2seq-decoder.js'
 import { hashWeights, type WeightForm } from './weights.js'
@@ -59,6 +60,11 @@ export class BaseModel {
   /** Runs with θ + ΔW from now on; an empty map goes back to θ. */
   async merge (changes: ReadonlyMap<string, WeightChange>): Promise<void> {
     this.#merged = await mergedWeights(this.engine, this.#network, changes)
+  }
+
+  /** Norms of the rows of W + ΔW of each site, see `weightNorms`: of the pristine W, whatever is merged. */
+  async weightNorms (changes: ReadonlyMap<string, WeightChange | null>): Promise<ReadonlyMap<string, FloatTensor>> {
+    return await weightNorms(this.engine, this.#network, changes)
   }
 
   /**

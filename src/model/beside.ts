@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs'
+import type { ModuleResult } from '../auxiliary-spec.js'
 import type { TensorsByName } from '../engine/step.js'
 import type { NamedTensors, Site } from '../types.js'
 import type { Tap } from './network.js'
@@ -9,8 +10,8 @@ export interface Beside {
   readonly key: string
   /** What it works on, by names of its own. */
   readonly inputs: NamedTensors
-  /** α·g(x) `[tokens, out]`, which is added to the site's output; undefined where there is none. Pure. */
-  readonly apply: (site: Site, x: tf.Tensor2D, tensor: TensorsByName) => tf.Tensor2D | undefined
+  /** α·g(x) `[places, out]`, which is added to the site's output; undefined where there is none. Pure. */
+  readonly apply: (site: Site, x: tf.Tensor2D, tensor: TensorsByName, given: Readonly<Record<ModuleResult, tf.Tensor2D>>) => tf.Tensor2D | undefined
 }
 
 /** The name under which a step gets one of their inputs. */
@@ -20,8 +21,8 @@ export function besideName (name: string): string {
 
 /** Adds them to the outputs of their sites. */
 export function besideTap (beside: Beside | undefined, tensor: TensorsByName): Tap {
-  return (site, x, output) => {
-    const own = beside?.apply(site, x, <T extends tf.Tensor>(name: string) => tensor<T>(besideName(name))) // [tokens, out]
+  return (site, x, output, product) => {
+    const own = beside?.apply(site, x, <T extends tf.Tensor>(name: string) => tensor<T>(besideName(name)), { output, product }) // [places, out]
     return own === undefined ? output : tf.add(output, own)
   }
 }

@@ -9,11 +9,11 @@ import type { Field } from './tasks/task.js'
 export interface PassShape {
   readonly firstRow: number
   readonly rows: number
+  readonly lengths: Lengths
 }
 
 /** Rows as the inputs of a pass, `[rows, …]` each. */
 export interface PassInputs extends PassShape {
-  readonly lengths: Lengths
   readonly tensors: NamedTensors
 }
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Engine } from '../engine/engine.js'
-import type { Step } from '../engine/step.js'
+import type { Step, TensorsByName } from '../engine/step.js'
 import type { FloatTensor, NamedTensors } from '../types.js'
 import type { Network } from './network.js'
 import { siteMatrix } from './parameters.js'
@@ -23,9 +23,7 @@ export async function mergedWeights (engine: Engine, network: Network, changes: 
   const results = await engine.run({
     key: JSON.stringify(['merge', [...changes].map(([site, { scale, instead = false }]) => [site, scale, instead])]),
     step: mergeStep(network, changes),
-    inputs: new Map([...changes].flatMap(([site, change]): Array<[string, FloatTensor]> => 'weight' in change
-      ? [[`weight.${site}`, change.weight]]
-      : [[`a.${site}`, change.a], [`b.${site}`, change.b]]))
+    inputs: changeInputs(changes)
   })
   return new Map([...changes.keys()].flatMap(site => {
     const merged = results.get(`merged.${site}`)
@@ -34,14 +32,24 @@ export async function mergedWeights (engine: Engine, network: Network, changes: 
 }
 
 function mergeStep (network: Network, changes: ReadonlyMap<string, WeightChange>): Step {
-  return tensor => Object.fromEntries([...changes].map(([site, change]) => {
-    const transposed = network.siteWeight(site).layout === 'in-out'
-    const delta = 'weight' in change
-      ? (transposed ? tf.transpose(tensor(`weight.${site}`)) : tensor(`weight.${site}`))
-      : productOf(tensor(`a.${site}`), tensor(`b.${site}`), transposed)
-    const scaled = tf.mul(delta, change.scale)
-    return [`merged.${site}`, change.instead === true ? scaled : tf.add(siteMatrix(network, site, tensor), scaled)]
-  }))
+  return tensor => Object.fromEntries([...changes].map(([site, change]) => [`merged.${site}`, changedWeight(network, site, change, tensor)]))
+}
+
+/** The names under which a step that changes weights gets what it changes them by. */
+export function changeInputs (changes: ReadonlyMap<string, WeightChange>): Map<string, FloatTensor> {
+  return new Map([...changes].flatMap(([site, change]): Array<[string, FloatTensor]> => 'weight' in change
+    ? [[`weight.${site}`, change.weight]]
+    : [[`a.${site}`, change.a], [`b.${site}`, change.b]]))
+}
+
+/** θ + scale·ΔW of one site, in the layout of θ. */
+export function changedWeight (network: Network, site: string, change: WeightChange, tensor: TensorsByName): tf.Tensor2D {
+  const transposed = network.siteWeight(site).layout === 'in-out'
+  const delta = 'weight' in change
+    ? (transposed ? tf.transpose(tensor<tf.Tensor2D>(`weight.${site}`)) : tensor<tf.Tensor2D>(`weight.${site}`))
+    : productOf(tensor(`a.${site}`), tensor(`b.${site}`), transposed)
+  const scaled = tf.mul<tf.Tensor2D>(delta, change.scale)
+  return change.instead === true ? scaled : tf.add(siteMatrix(network, site, tensor), scaled)
 }
 
 /** B·A `[out, in]`, or its transpose. */

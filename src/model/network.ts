@@ -8,8 +8,9 @@ import type { Visibility } from './layers/attention.js'
  *
  * @param x `[places, in]`, of an embedding integers, `[places, 1]`; see `places.ts`
  * @param output f_m(x), `[places, out]`
+ * @param product the same without the module's bias
  */
-export type Tap = (site: Site, x: tf.Tensor2D, output: tf.Tensor2D) => tf.Tensor2D
+export type Tap = (site: Site, x: tf.Tensor2D, output: tf.Tensor2D, product: tf.Tensor2D) => tf.Tensor2D
 
 /** The tokens of one batch. */
 export interface Tokens extends Visibility {

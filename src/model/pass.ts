@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs'
+import type { ModuleResult } from '../auxiliary-spec.js'
 import type { Engine } from '../engine/engine.js'
 import type { Step, StepRun, TensorsByName } from '../engine/step.js'
 import { MemoryLimitError, NonFiniteError, UnknownSiteError } from '../errors.js'
@@ -24,12 +25,19 @@ export interface PassOptions {
   readonly sites: readonly Site[]
   /** Whether x and ∇ĥ of the sites are wanted themselves. @default true */
   readonly pairs?: boolean
+  /** What else of the sites is wanted: what their modules give without what is beside them. @default nothing */
+  readonly given?: readonly ModuleResult[]
   /** Made for the rows as they are in the pass, as `beside` is. @default nothing is made of them */
   readonly reduce?: (shape: PassShape) => Reduction
   /** θ + αΔW of merged sites, in the layout of `Network.siteWeight`. @default none */
   readonly merged?: ReadonlyMap<string, FloatTensor>
   /** Made for the rows as they are in the pass: of each batch in turn, and then those that fill it up. */
   readonly beside?: (shape: PassShape) => Beside
+  /**
+   * What x of some sites is multiplied by before it comes to what is beside them, and to what is made of x and ∇ĥ: `[places, in]`, by
+   * name; made for the rows as they are in the pass. Its modules get x as it is.
+   */
+  readonly masks?: (shape: PassShape) => NamedTensors<Float32Array>
   /** Whether the logits are wanted. @default false */
   readonly logits?: boolean
 }
@@ -41,6 +49,8 @@ export interface PassResult {
   readonly tokens: number
   /** x_m and ∇ĥ_m of every site, by name, where they are wanted. */
   readonly pairs: ReadonlyMap<string, SitePair>
+  /** What their modules gave by themselves, `[places, out]`, as far as it is wanted. */
+  readonly given: ReadonlyMap<string, Readonly<Partial<Record<ModuleResult, FloatTensor>>>>
   /** What was made of them, `[rows, …]`, by the site's name and then its own. */
   readonly reduced: ReadonlyMap<string, ReadonlyMap<string, FloatTensor>>
   /** `[rows, length, vocabulary]`, `[rows, target, vocabulary]` or `[rows, labels]` */
@@ -60,7 +70,7 @@ export async function runPass (engine: Engine, network: Network, batches: readon
   const { info } = network
   for (const batch of batches) checkBatch(batch, info)
   const joined = joinBatches(batches, network)
-  const { sites, pairs = true, logits = false } = options
+  const { sites, pairs = true, given = [], logits = false } = options
   const output = outputOf(info)
   const results = await runRows(engine, network, joined, options)
   const losses = tensorNamed(results, 'losses').values // [rows]
@@ -73,8 +83,9 @@ export async function runPass (engine: Engine, network: Network, batches: readon
       return rowsOf(tensorNamed(results, name), places(joined.lengths), row, batch.rows, places(lengths))
     }
     const whole = new Map(pairs ? sites.map(site => [site.name, { x: inputOf(site, cut(`x.${site.name}`, site, inputShape)), gradient: cut(`grad.${site.name}`, site, outputShape) }]) : [])
+    const givenBy = new Map(sites.map(site => [site.name, Object.fromEntries(given.map(what => [what, cut(`${what}.${site.name}`, site, outputShape)]))]))
     const reduced = new Map(sites.map(({ name }) => [name, reducedRows(results, name, row, batch.rows)]))
-    return { loss, tokens: counted, pairs: whole, reduced, ...(logits ? { logits: logitsOf(cut('logits', output, outputShape), batch, output) } : {}) }
+    return { loss, tokens: counted, pairs: whole, given: givenBy, reduced, ...(logits ? { logits: logitsOf(cut('logits', output, outputShape), batch, output) } : {}) }
   })
 }
 
@@ -129,16 +140,18 @@ function below (first: FloatTensor, second: FloatTensor): FloatTensor {
 }
 
 function stepRun (network: Network, inputs: PassInputs, options: PassOptions): StepRun {
-  const { sites, pairs = true, merged = new Map<string, FloatTensor>(), logits = false } = options
+  const { sites, pairs = true, given = [], merged = new Map<string, FloatTensor>(), logits = false } = options
   const beside = options.beside?.(inputs)
   const reduction = options.reduce?.(inputs)
+  const masks = options.masks?.(inputs) ?? new Map<string, FloatTensor>()
   return {
-    key: JSON.stringify([sites.map(({ name }) => name), pairs, logits, [...merged.keys()], beside?.key, reduction !== undefined]),
-    step: passStep(network, inputs, { sites, pairs, logits, merged: new Set(merged.keys()), ...(beside && { beside }), ...(reduction && { reduction }) }),
+    key: JSON.stringify([sites.map(({ name }) => name), pairs, given, logits, [...merged.keys()], beside?.key, reduction !== undefined, [...masks.keys()]]),
+    step: passStep(network, inputs, { sites, pairs, given, logits, merged: new Set(merged.keys()), masked: new Set(masks.keys()), ...(beside && { beside }), ...(reduction && { reduction }) }),
     inputs: new Map<string, TensorData>([
       ...inputs.tensors,
       ...prefixed(mergedName(''), merged),
       ...prefixed(besideName(''), beside?.inputs ?? new Map<string, TensorData>()),
+      ...prefixed(maskName(''), masks),
       ...prefixed('reduce.', reduction?.inputs ?? new Map<string, TensorData>())
     ])
   }
@@ -147,8 +160,10 @@ function stepRun (network: Network, inputs: PassInputs, options: PassOptions): S
 interface StepOptions {
   readonly sites: readonly Site[]
   readonly pairs: boolean
+  readonly given: readonly ModuleResult[]
   readonly logits: boolean
   readonly merged: ReadonlySet<string>
+  readonly masked: ReadonlySet<string>
   readonly beside?: Beside
   readonly reduction?: Reduction
 }
@@ -157,20 +172,22 @@ interface StepOptions {
  * The pass as a function of tensors. A zero probe is added to the output of each site; the gradient of the loss with
  * respect to the probe is ∇ĥ_m, and no gradient of a weight is ever computed.
  */
-function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' | 'lengths'>, { sites, pairs, logits: wantsLogits, merged, beside, reduction }: StepOptions): Step {
+function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' | 'lengths'>, { sites, pairs, given, logits: wantsLogits, merged, masked, beside, reduction }: StepOptions): Step {
   const definition = definitionOf(network.info.task)
   return tensor => {
     const parameters = parametersOf(network, tensor, merged)
     const outputs: Record<string, tf.Tensor> = {}
     const inputsOf = new Map<string, tf.Tensor2D>() // x of each site
     const besides = besideTap(beside, tensor)
+    const kept = (site: Site, x: tf.Tensor2D): tf.Tensor2D => masked.has(site.name) ? tf.mul(x, tensor(maskName(site.name))) : x // [places, in]
     const lossOf = (...probes: tf.Tensor[]): tf.Scalar => {
       const probeOf = new Map(sites.map(({ name }, i) => [name, probes[i] as tf.Tensor2D]))
-      const tap: Tap = (site, x, output) => {
-        const adapted = besides(site, x, output) // [places, out]
+      const tap: Tap = (site, x, output, product) => {
+        const adapted = besides(site, kept(site, x), output, product) // [places, out]
         const probe = probeOf.get(site.name)
         if (probe === undefined) return adapted
         inputsOf.set(site.name, tf.keep(tf.clone(x)))
+        for (const what of given) outputs[`${what}.${site.name}`] = tf.keep(tf.clone({ output, product }[what]))
         return tf.add<tf.Tensor2D>(adapted, probe)
       }
       const logits = definition.logits(network, parameters, tensor, tap) // [predictions, classes]
@@ -189,7 +206,7 @@ function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' 
         const { name } = site
         const x = inputsOf.get(name)
         if (x === undefined) throw new UnknownSiteError(`the network never came to ${name}`)
-        const reduced = reduction?.apply(site, x, grads[i] as tf.Tensor2D, <T extends tf.Tensor>(input: string) => tensor<T>(`reduce.${input}`))
+        const reduced = reduction?.apply(site, kept(site, x), grads[i] as tf.Tensor2D, <T extends tf.Tensor>(input: string) => tensor<T>(`reduce.${input}`))
         for (const [own, made] of Object.entries(reduced ?? {})) outputs[reducedPrefix(name) + own] = made
         if (pairs) Object.assign(outputs, { [`x.${name}`]: tf.cast(x, 'float32'), [`grad.${name}`]: grads[i] })
       }
@@ -206,6 +223,10 @@ function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' 
 function lossesOf (logits: tf.Tensor2D, tensor: TensorsByName): tf.Tensor1D {
   const [targets, weights] = [tensor('targets'), tensor('target_weights')].map(own => tf.reshape<tf.Rank.R1>(own, [-1]))
   return targets.dtype === 'int32' ? crossEntropy(logits, targets, weights) : squaredError(logits, targets, weights)
+}
+
+function maskName (site: string): string {
+  return `mask.${site}`
 }
 
 function prefixed (prefix: string, tensors: NamedTensors): Array<[string, TensorData]> {

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { InvalidAdapterError } from '../errors.js'
-import type { Adapter } from '../gl/peft.js'
+import type { Adapter } from '../gl/peft/adapter.js'
 import { matrixOfDelta } from '../merge/sum-of-deltas.js'
 import { type Delta, type Limit, relativeError, truncate, type Truncated } from '../merge/truncate.js'
 import { type ModelFolder, readMatrix } from '../model/model-folder.js'

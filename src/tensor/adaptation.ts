@@ -1,3 +1,4 @@
+import type { ModuleResult } from '../auxiliary-spec.js'
 import { InvalidTensorError } from '../errors.js'
 import { inputShape, lengthsOf, outputShape } from '../places.js'
 import type { AdaptationData, Batch, FloatTensor, NamedTensors, Site, SiteData, TensorData, WireForm } from '../types.js'
@@ -9,18 +10,18 @@ const FILE_DTYPES = { f32: 'F32', bf16: 'BF16', factors: 'F32' } as const
 const HEADER_BYTES = 1 << 16
 
 /**
- * Tensors of each site by name: `x.<site>` and `grad.<site>` for x and ∇ĥ, as `colanet step` writes them;
- * `grad.<site>.<parameter>` for factors' gradients.
+ * Tensors of each site by name: `x.<site>` and `grad.<site>` for x and ∇ĥ, as `colanet step` writes them; where they are wanted
+ * `y.<site>` for what the module gives itself, and `norm.<site>` for norms; `grad.<site>.<parameter>` for factors' gradients.
  */
 export function namedAdaptation (data: AdaptationData): NamedTensors {
-  return new Map([...data].flatMap(([site, own]) => 'factors' in own
-    ? [...own.factors].map(([parameter, tensor]) => [`grad.${site}.${parameter}`, tensor] as const)
-    : [[`x.${site}`, own.x], [`grad.${site}`, own.gradient]] as const))
+  return new Map([...data].flatMap(([site, own]): Array<[string, TensorData]> => 'factors' in own
+    ? [...own.factors].map(([parameter, tensor]) => [`grad.${site}.${parameter}`, tensor])
+    : Object.entries({ x: own.x, grad: own.gradient, ...(own.output && { y: own.output }), ...(own.norm && { norm: own.norm }) }).map(([what, tensor]) => [`${what}.${site}`, tensor])))
 }
 
 /** All tensors of one site. */
 export function tensorsOf (data: SiteData): TensorData[] {
-  return 'factors' in data ? [...data.factors.values()] : [data.x, data.gradient]
+  return 'factors' in data ? [...data.factors.values()] : [data.x, data.gradient, data.output ?? [], data.norm ?? []].flat()
 }
 
 /** Adaptation data of some sites as one message: safetensors, floats as `wire` says, tokens as integers whatever it says. */
@@ -34,12 +35,26 @@ export interface MessageLayout {
   readonly read: (floats: (name: string) => FloatTensor, integers: (name: string) => TensorData<Int32Array>) => AdaptationData
 }
 
-export function pairLayout (sites: readonly Site[], batch: Batch): MessageLayout {
+/** @param seen what the auxiliaries are fitted from beside (x, ∇ĥ), see `seenBy` */
+export function pairLayout (sites: readonly Site[], batch: Batch, seen?: ModuleResult): MessageLayout {
   const lengths = lengthsOf(batch)
   return {
-    shapes: new Map(sites.flatMap(site => [[`x.${site.name}`, inputShape(site, batch.rows, lengths)], [`grad.${site.name}`, outputShape(site, batch.rows, lengths)]])),
-    read: (floats, integers) => new Map<string, SiteData>(sites.map(({ name, embedding = false }) =>
-      [name, { x: (embedding ? integers : floats)(`x.${name}`), gradient: floats(`grad.${name}`) }]))
+    shapes: new Map(sites.flatMap(site => {
+      const output = outputShape(site, batch.rows, lengths)
+      const shapes: Record<string, readonly number[]> = {
+        x: inputShape(site, batch.rows, lengths),
+        grad: output,
+        ...(seen !== undefined && { y: output }),
+        ...(seen === 'product' && { norm: [site.outFeatures] })
+      }
+      return Object.entries(shapes).map(([what, shape]) => [`${what}.${site.name}`, shape] as const)
+    })),
+    read: (floats, integers) => new Map<string, SiteData>(sites.map(({ name, embedding = false }) => [name, {
+      x: (embedding ? integers : floats)(`x.${name}`),
+      gradient: floats(`grad.${name}`),
+      ...(seen !== undefined && { output: floats(`y.${name}`) }),
+      ...(seen === 'product' && { norm: floats(`norm.${name}`) })
+    }]))
   }
 }
 

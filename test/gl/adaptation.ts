@@ -1,4 +1,4 @@
-import type { AdapterTensors, AuxiliarySpec, FloatTensor, Site, SitePair } from '../../src/types.js'
+import type { AdapterTensors, AuxiliarySpec, FloatTensor, Site } from '../../src/types.js'
 import { contribution } from '../merge/random.js'
 
 export const SITES: readonly Site[] = [
@@ -8,7 +8,7 @@ export const SITES: readonly Site[] = [
 ]
 
 /** Of modules that take no tokens. */
-export type FloatPair = Readonly<Record<keyof SitePair, FloatTensor>>
+export type FloatPair = Readonly<Record<'x' | 'gradient', FloatTensor>>
 
 /** Values in [-1, 1). */
 export function uniform (shape: readonly number[], random: () => number): FloatTensor {

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import { expect } from 'chai'
 import { startBackend } from '../../src/engine/backend.js'
 import { applyAuxiliary, Auxiliary, parameterShapes } from '../../src/gl/auxiliary.js'
-import type { AuxiliaryKind, AuxiliarySpec, AuxiliaryTensors, Site } from '../../src/types.js'
+import type { AuxiliarySpec, AuxiliaryTensors, Site } from '../../src/types.js'
 import { seeded } from '../merge/random.js'
 import { shapeAt } from '../merge/reference.js'
 import { relativeError } from '../support/compare.js'
@@ -16,8 +16,8 @@ const SITE = SITES[0]
 const BY_SITE: AuxiliarySpec = { ...LOW_RANK, ranks: { [SITES[0].name]: 5, [SITES[1].name]: 1 }, alphas: { [SITES[0].name]: 3, [SITES[2].name]: 0.5 }, rankStabilised: true }
 const SPECS = [LOW_RANK, { ...LOW_RANK, alpha: 4 }, BY_SITE, LINEAR, { ...LINEAR, alpha: 4 }, { ...LINEAR, alphas: { [SITE.name]: 3 } }, MLP, { ...MLP, alpha: 4, rankStabilised: true }]
 
-/** g(x) as the paper writes it. */
-const FORMULAS: Record<AuxiliaryKind, (x: tf.Tensor2D, w: readonly tf.Tensor[]) => tf.Tensor2D> = {
+/** g(x) as the paper writes it, of kinds that are functions of x alone. */
+const FORMULAS: Readonly<Record<string, (x: tf.Tensor2D, w: readonly tf.Tensor[]) => tf.Tensor2D>> = {
   'low-rank': (x, [a, b]) => tf.matMul(x, tf.transpose(tf.matMul(b, a))),
   linear: (x, [w]) => tf.matMul(x, tf.transpose(w)),
   mlp: (x, [w0, ...others]) => LAYERS.mlp(tf.matMul(x, tf.transpose(w0)), others)

@@ -5,7 +5,7 @@ import { startBackend } from '../../src/engine/backend.js'
 import { Auxiliary } from '../../src/gl/auxiliary.js'
 import { GradientLearner } from '../../src/gl/gradient-learner.js'
 import { Optimizer, type OptimizerKind } from '../../src/gl/optimizer.js'
-import { readAdapter } from '../../src/gl/peft.js'
+import { readAdapter } from '../../src/gl/peft/read-adapter.js'
 import { createSchedule, type ScheduleKind } from '../../src/gl/schedule.js'
 import { selectSites } from '../../src/model/sites.js'
 import { LocalModel } from '../../src/node/host/local-model.js'
@@ -13,7 +13,7 @@ import { floatTensor } from '../../src/tensor/safetensors.js'
 import { relativeError } from '../support/compare.js'
 import { FIXTURES, readBatch, readJson, readTensors } from '../support/fixtures.js'
 
-/** Twelve steps of PEFT's LoRA by back-propagation, see scripts/fixtures.py. */
+/** Twelve steps of PEFT's LoRA, DoRA or (IA)³ by back-propagation, see scripts/fixtures.py. */
 interface Curve {
   /** The fixture that is its base model. */
   readonly base: string
@@ -30,7 +30,7 @@ interface Curve {
 describe('gl: Gradient Learning against PEFT', () => {
   before(async () => { await startBackend() })
 
-  for (const name of ['adamw', 'adamw-both', 'sgd', 'embedding', 'llama', 'bert', 'bert-classifier', 'bart', 't5', 'vit']) {
+  for (const name of ['adamw', 'adamw-both', 'sgd', 'embedding', 'llama', 'bert', 'bert-classifier', 'bart', 't5', 'vit', 'ia3', 'ia3-bert', 'dora', 'dora-bert', 'dora-llama']) {
     it(`follows PEFT's curve to PEFT's weights, ${name}`, async () => {
       const curve = await readJson('peft', name, 'curve.json') as Curve
       const { spec, tensors } = await readAdapter(join(FIXTURES, 'peft', name, 'start'))
@@ -50,8 +50,8 @@ describe('gl: Gradient Learning against PEFT', () => {
       })
       const [losses, rates, norms] = [[], [], []] as number[][]
       for (let step = 0; step < curve.losses.length; step++) {
-        const beside = [{ spec, tensors: await learner.adapter() }]
-        const [{ loss, data }] = await model.pass({ parts: [{ batch, beside }], sites: sites.map(site => site.name), merged: null })
+        const adapter = await learner.adapter()
+        const [{ loss, data }] = await model.pass({ parts: [{ batch, beside: [{ spec, tensors: adapter }], fitted: { spec, adapter } }], sites: sites.map(site => site.name), merged: null })
         for (const [site, own] of data) learner.gather(site, own)
         learner.endBatch()
         const fit = await learner.fit()
@@ -67,7 +67,7 @@ describe('gl: Gradient Learning against PEFT', () => {
       }
       const end = await readTensors('peft', name, 'end.safetensors')
       const adapter = await learner.adapter()
-      expect(end.size).to.equal(2 * sites.length)
+      expect(end.size).to.equal([...adapter.values()].reduce((sum, own) => sum + own.size, 0))
       for (const { name: site, embedding = false } of sites) {
         for (const [parameter, { values }] of adapter.get(site)!) {
           const stored = embedding ? parameter.replace(/lora_(.)\.weight/, 'lora_embedding_$1') : parameter

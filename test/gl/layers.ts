@@ -1,8 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
-import type { AuxiliaryKind } from '../../src/types.js'
 
-/** What follows the product with an auxiliary's first matrix, by the others of its parameters. */
-export const LAYERS: Record<AuxiliaryKind, (inner: tf.Tensor2D, others: readonly tf.Tensor[]) => tf.Tensor2D> = {
+/** Of kinds that are functions of x alone: what follows the product with an auxiliary's first matrix, by the others of its parameters. */
+export const LAYERS: Readonly<Record<string, (inner: tf.Tensor2D, others: readonly tf.Tensor[]) => tf.Tensor2D>> = {
   'low-rank': (inner, [b]) => tf.matMul(inner, b, false, true),
   linear: inner => inner,
   mlp: (inner, [b0, w1, b1, w2, b2]) => {

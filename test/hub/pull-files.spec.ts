@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { readAdapter } from '../../src/gl/peft.js'
+import { readAdapter } from '../../src/gl/peft/read-adapter.js'
 import { chooseFiles } from '../../src/hub/choose-files.js'
 import { makeFolder, pullFiles, type Pulled } from '../../src/hub/pull-files.js'
 import { openRepository } from '../../src/hub/repository.js'

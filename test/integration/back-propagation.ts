@@ -41,15 +41,25 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
   const tensor = <T extends tf.Tensor>(name: string): T => frozen.get(name) as T
   const parameters: Parameters = { tensor, weight: site => tensor(network.siteWeight(site).name) }
   const sites = selectSites(network.info, network.info.defaultSites)
-  const weights = new Map(sites.map(site => [site.name, [...new Auxiliary(auxiliary, site, { seed }).parameters.values()]]))
+  const weights = new Map(sites.map(site => {
+    const norm = { shape: [site.outFeatures], values: normOf(parameters.weight(site.name)) }
+    return [site.name, [...new Auxiliary(auxiliary, site, { seed, norm }).parameters.values()]]
+  }))
   const optimizer = tf.train.momentum(rate, 0.9, true)
 
-  const adapt: Tap = (site, x, output) => {
+  const adapt: Tap = (site, x, output, product) => {
     const own = weights.get(site.name)
     if (own === undefined) return output
+    const { scale } = shapeAt(auxiliary, site.name)
     const [first, ...others] = own as tf.Tensor[]
+    if (auxiliary.kind === 'ia3') return tf.add(output, tf.mul(tf.mul(output, tf.sub(tf.reshape(first, [-1]), 1)), scale))
+    if (auxiliary.kind === 'dora') {
+      const [second, magnitude] = others as tf.Tensor2D[]
+      const changed: tf.Tensor2D = tf.add(parameters.weight(site.name), tf.mul(tf.matMul(first, second, true, true), scale)) // [in, out]
+      return tf.add(tf.sub(output, product), tf.mul(tf.matMul(x, changed), tf.div(magnitude, tf.tensor1d(normOf(changed))))) // its bias as it is
+    }
     const inner: tf.Tensor2D = tf.matMul(x, first, false, true)
-    return tf.add(output, tf.mul(LAYERS[auxiliary.kind](inner, others), shapeAt(auxiliary, site.name).scale))
+    return tf.add(output, tf.mul(LAYERS[auxiliary.kind](inner, others), scale))
   }
   const lossOf = (batch: Batch): () => tf.Scalar => {
     const targets = definition.targets(batch, network.info)
@@ -74,4 +84,9 @@ export async function trainByBackPropagation (batches: readonly Batch[], options
   }
   tf.dispose([...frozen.values()])
   return losses
+}
+
+/** Of the columns of a weight `[in, out]`, as values, through which nothing is differentiated. */
+function normOf (weight: tf.Tensor2D): Float32Array {
+  return tf.tidy(() => tf.sqrt(tf.sum(tf.square(weight), 0)).dataSync<'float32'>().slice())
 }

@@ -58,7 +58,7 @@ describe('twenty steps through the mesh, host and trainer in two processes', fun
     }
   }
 
-  for (const [kind, wire] of [['low-rank', 'auto'], ['low-rank', 'f32'], ['linear', 'auto']] as const) {
+  for (const [kind, wire] of [['low-rank', 'auto'], ['low-rank', 'f32'], ['linear', 'auto'], ['ia3', 'auto'], ['dora', 'auto']] as const) {
     for (const interval of [1, 4]) {
       for (const alpha of [1, 2]) {
         it(`give the losses of back-propagation: ${kind}, wire ${wire}, interval ${interval}, α = ${alpha}`, async () => {

@@ -24,7 +24,7 @@ describe('colanet train --local, from an adapter that PEFT wrote', function () {
   before(async () => { scene = await Scene.open() })
   after(async () => { await scene.close() })
 
-  for (const name of ['adamw', 'adamw-both', 'sgd', 'embedding', 'llama', 'bert', 'bert-classifier', 'bart', 't5', 'vit']) {
+  for (const name of ['adamw', 'adamw-both', 'sgd', 'embedding', 'llama', 'bert', 'bert-classifier', 'bart', 't5', 'vit', 'ia3', 'ia3-bert', 'dora', 'dora-bert', 'dora-llama']) {
     it(`follows PEFT's curve and ends where PEFT ends: ${name}`, async () => {
       const curve = await readJson('peft', name, 'curve.json') as Curve
       const out = join(scene.folder, name)

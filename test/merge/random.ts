@@ -24,7 +24,9 @@ const PARAMETERS: Record<AuxiliaryKind, (site: Site, rank: number) => ReadonlyAr
   mlp: ({ inFeatures, outFeatures }) => [[inFeatures, 128], [128, 256], [256, outFeatures]].flatMap(([from, to], n) => [
     [`layers.${n}.weight`, [to, from], 1 / Math.sqrt(from)] as const, // so that what it gives is about as large as x
     [`layers.${n}.bias`, [to], 1 / Math.sqrt(from)] as const
-  ])
+  ]),
+  ia3: ({ outFeatures }) => [['ia3_l', [outFeatures, 1], 1]],
+  dora: ({ inFeatures, outFeatures }, rank) => [['lora_A.weight', [rank, inFeatures], 1], ['lora_B.weight', [outFeatures, rank], 1], ['lora_magnitude_vector', [outFeatures], 1]]
 }
 
 function tensor (shape: readonly number[], bound: number, random: () => number): FloatTensor {

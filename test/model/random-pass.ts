@@ -1,8 +1,10 @@
+import { seenBy } from '../../src/auxiliary-spec.js'
 import { hasFactors } from '../../src/gl/factor-gradients.js'
 import type { ModelInfo } from '../../src/model/base-model.js'
 import type { LentPart, LentPass } from '../../src/node/host/lent-model.js'
 import { AUXILIARY_KINDS, type AuxiliarySpec, type Site } from '../../src/types.js'
 import { randomAdapter } from '../gl/adaptation.js'
+import { isPossible } from '../gl/possible.js'
 import { contribution, shuffled } from '../merge/random.js'
 import { randomRows } from './random-model.js'
 
@@ -29,13 +31,14 @@ export function randomPass (info: ModelInfo, number: number, random: () => numbe
 export function randomPart (info: ModelInfo, sites: readonly Site[], kind: AuxiliarySpec, beside: boolean, random: () => number): LentPart {
   const [first] = sites
   const spec = { ...kind, ranks: { [first.name]: kind.rank + 2 }, alphas: { [first.name]: kind.alpha / 3 } }
-  const adapter = randomAdapter(spec, sites, random)
-  const others = random() < 0.3 ? AUXILIARY_KINDS.map((_, k) => specOf(k)) : []
+  const adapter = randomAdapter(spec, sites.filter(site => isPossible(spec.kind, site)), random)
+  const others = random() < 0.3 ? AUXILIARY_KINDS.map((_, k) => specOf(k)).filter(other => isPossible(other.kind, first)) : []
   const factors = hasFactors(spec) && random() < 0.5
   return {
     batch: randomRows(info, 1 + Math.floor(random() * 4), random),
     beside: beside ? [{ spec, tensors: adapter }, ...others.map(other => ({ spec: other, tensors: randomAdapter(other, [first], random) }))] : [],
-    ...(factors ? { wire: 'factors', fitted: { spec, adapter } } as const : {})
+    ...(factors ? { wire: 'factors' } as const : {}),
+    ...(factors || seenBy(spec.kind) !== undefined ? { fitted: { spec, adapter } } : {})
   }
 }
 

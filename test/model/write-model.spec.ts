@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { readAdapter } from '../../src/gl/peft.js'
+import { readAdapter } from '../../src/gl/peft/read-adapter.js'
 import { describeModel } from '../../src/model/base-model.js'
 import { openModelFolder, readMatrix } from '../../src/model/model-folder.js'
 import { writeModel } from '../../src/model/write-model.js'

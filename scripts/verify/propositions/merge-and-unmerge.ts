@@ -12,7 +12,7 @@ export const mergeAndUnmerge: Proposition = {
   reason: 'θ + αΔW is built from the pristine θ, nothing is subtracted again; the error is the share of numbers of a pass that differ in any bit',
   async * cases (scene) {
     for (const kind of AUXILIARY_KINDS.filter(isMergeableKind)) {
-      const sites = scene.sites()
+      const sites = scene.sites([kind])
       const [job, another] = [1, 2].map(() => scene.job({ kinds: [kind], mode: 'collaboration', merge: 'during', sites }))
       const [trainer, , other] = [await scene.member(job), await scene.member(job), await scene.member(another)]
       const batch = await scene.batch([])

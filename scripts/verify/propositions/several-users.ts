@@ -8,7 +8,7 @@ import { sumOfAdapters } from '../sum-of-adapters.js'
 import type { Trainer } from '../trainer.js'
 
 /** Kinds that the members of one job may have. */
-const MIXTURES: ReadonlyArray<readonly AuxiliaryKind[]> = [...AUXILIARY_KINDS.map(kind => [kind]), ['low-rank', 'linear'], ['low-rank', 'mlp']]
+const MIXTURES: ReadonlyArray<readonly AuxiliaryKind[]> = [...AUXILIARY_KINDS.map(kind => [kind]), ['low-rank', 'linear'], ['low-rank', 'mlp'], ['ia3', 'dora']]
 
 /**
  * Users whose rows are one pass, as those are that fit the same sites, get what each would get alone: with its own auxiliary beside the base model, or with all of them
@@ -20,7 +20,7 @@ export const severalUsers: Proposition = {
   source: 'arXiv 2404.13844, Algorithm 1 and section 3',
   ...FLOAT32,
   async * cases (scene) {
-    const sites = scene.sites()
+    const sites = scene.sites(AUXILIARY_KINDS)
     const users: Trainer[] = []
     for (const kind of [...AUXILIARY_KINDS, scene.oneOf(AUXILIARY_KINDS)]) users.push(await scene.member(scene.job({ kinds: [kind], mode: 'alone', merge: 'never', sites })))
     yield * together(scene, 'each its own', users, users.map(user => [whole(user)]))

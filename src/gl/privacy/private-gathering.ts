@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs'
 import { InvalidTensorError } from '../../errors.js'
 import { SECRET_BYTES } from '../../tensor/secret-stream.js'
 import type { NamedTensors, TensorData } from '../../types.js'
+import type { SeenBeside } from '../auxiliary-definition.js'
 import type { FittedAuxiliary } from '../fitted-auxiliary.js'
 import { gaussianNoise } from './gaussian-noise.js'
 
@@ -30,7 +31,7 @@ export class PrivateGathering {
   /** T/n of each row of the batch that is arriving, and 0 where n is 0; undefined where none is. */
   #weights: Float32Array | undefined
   /** What has come of it, ∇ĥ weighted. */
-  readonly #arrived = new Map<FittedAuxiliary, { readonly x: tf.Tensor2D, readonly gradient: tf.Tensor2D }>()
+  readonly #arrived = new Map<FittedAuxiliary, { readonly x: tf.Tensor2D, readonly gradient: tf.Tensor2D, readonly seen: SeenBeside }>()
   /** Squared norms of its rows' gradients, over what has come, `[rows]`. */
   #squares: tf.Tensor1D | undefined
 
@@ -53,19 +54,21 @@ export class PrivateGathering {
    *
    * @param x see `SitePair`
    * @param gradient ∇ĥ `[places, out]`
+   * @param seen what else the auxiliary is fitted from
    * @throws {InvalidTensorError} if they are not those of so many rows
    */
-  add (auxiliary: FittedAuxiliary, x: tf.Tensor2D, gradient: tf.Tensor2D): void {
+  add (auxiliary: FittedAuxiliary, x: tf.Tensor2D, gradient: tf.Tensor2D, seen: SeenBeside = {}): void {
     const weights = this.#weights ?? new Float32Array()
     const { length: rows } = weights
     if (rows === 0 || x.shape[0] % rows + gradient.shape[0] % rows !== 0) {
       throw new InvalidTensorError(`${auxiliary.site.name}: x has ${x.shape[0]} places, its gradient ${gradient.shape[0]}; they are not those of ${rows} rows`)
     }
     const weighted = tf.tidy(() => scaledRows(gradient, tf.tensor1d(weights)))
-    this.#arrived.set(auxiliary, { x: tf.clone(x), gradient: weighted })
+    const { output, norm } = seen
+    this.#arrived.set(auxiliary, { x: tf.clone(x), gradient: weighted, seen: { ...(output && { output: tf.clone(output) }), ...(norm && { norm: tf.clone(norm) }) } })
     const before = this.#squares
     this.#squares = tf.tidy(() => {
-      const own = auxiliary.squaredNorms(x, weighted, rows) // [rows]
+      const own = auxiliary.squaredNorms(x, weighted, rows, seen) // [rows]
       return before === undefined ? own : tf.add<tf.Tensor1D>(before, own)
     })
     before?.dispose()
@@ -84,7 +87,7 @@ export class PrivateGathering {
         const own = this.#arrived.get(auxiliary)
         const gradients: Iterable<[string, tf.Tensor]> = own === undefined || shares === undefined
           ? [...parameters].map(([name, { shape }]) => [name, tf.zeros(shape)])
-          : auxiliary.gradients(own.x, scaledRows(own.gradient, shares))
+          : auxiliary.gradients(own.x, scaledRows(own.gradient, shares), own.seen)
         return [...gradients].map(([name, gradient]) => [`${site.name}.${name}`, gradient] as const)
       }))
     })
@@ -94,7 +97,7 @@ export class PrivateGathering {
 
   /** Forgets what has come of a batch. */
   drop (): void {
-    for (const { x, gradient } of this.#arrived.values()) tf.dispose([x, gradient])
+    for (const { x, gradient, seen } of this.#arrived.values()) tf.dispose([x, gradient, ...Object.values(seen) as tf.Tensor[]])
     this.#arrived.clear()
     this.#squares?.dispose()
     this.#squares = undefined

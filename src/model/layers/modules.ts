@@ -25,7 +25,7 @@ export class Modules {
   linear (name: string, x: tf.Tensor2D, { bias }: { readonly bias: boolean }): tf.Tensor2D {
     const site = this.#site(name)
     const product = this.#product(name, matrixInput(site, x)) // [places, out]
-    return this.#tap(site, x, bias ? tf.add<tf.Tensor2D>(product, this.#parameters.tensor(`${name}.bias`)) : product)
+    return this.#tap(site, x, bias ? tf.add<tf.Tensor2D>(product, this.#parameters.tensor(`${name}.bias`)) : product, product)
   }
 
   #product (name: string, x: tf.Tensor2D): tf.Tensor2D {
@@ -43,7 +43,8 @@ export class Modules {
    */
   embedding (name: string, ids: tf.Tensor2D): tf.Tensor2D {
     const tokens = tf.reshape<tf.Rank.R2>(ids, [-1, 1]) // [tokens, 1]
-    return this.#tap(this.#site(name), tokens, tf.gather(this.#parameters.weight(name), tf.reshape(ids, [-1])))
+    const rows = tf.gather(this.#parameters.weight(name), tf.reshape(ids, [-1])) // [tokens, width]
+    return this.#tap(this.#site(name), tokens, rows, rows)
   }
 
   #site (name: string): Site {

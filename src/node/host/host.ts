@@ -1,4 +1,5 @@
 import type { PeerId } from '@libp2p/interface'
+import { isRanked, seenBy } from '../../auxiliary-spec.js'
 import { InvalidBatchError, InvalidOptionError, ModelMismatchError, ProtocolError, UnknownJobError, UnknownSiteError } from '../../errors.js'
 import { hasFactors } from '../../gl/factor-gradients.js'
 import { type Job, specsOf } from '../../job.js'
@@ -6,7 +7,9 @@ import { checkBatch } from '../../model/tasks/tasks.js'
 import { tokensOf } from '../../places.js'
 import { verifyRecord } from '../../protocols/contribution/index.js'
 import type { OpenReply, StepReply, StepRequest } from '../../protocols/step/index.js'
-import type { AdaptationData, Site } from '../../types.js'
+import { dropoutKey } from '../../tensor/dropout.js'
+import type { WeightNorms } from '../../tensor/weight-norms.js'
+import type { AdaptationData, FloatTensor, Site } from '../../types.js'
 import { type Applied, appliedTo, BASE_ALONE } from '../applied.js'
 import type { Jobs, JoinedJob } from '../jobs.js'
 import type { EncodedParts } from './encoded-part.js'
@@ -55,6 +58,8 @@ export class Host {
   readonly limits: HostLimits
   readonly jobs: Jobs
   readonly #queue: PassQueue
+  /** Of sites that were asked for. */
+  readonly #startNorms = new Map<string, FloatTensor>()
   #tokensPerSecond = 0
   #steps = 0
 
@@ -91,6 +96,16 @@ export class Host {
     return { model: id, sites }
   }
 
+  /** Norms of the rows of the weights of a job's sites, where its auxiliaries start from them; else nothing. */
+  async startNorms ({ kinds, sites }: Job): Promise<WeightNorms> {
+    if (kinds.every(kind => seenBy(kind) !== 'product')) return new Map()
+    const unknown = sites.filter(site => !this.#startNorms.has(site))
+    if (unknown.length > 0) {
+      for (const [site, norm] of await this.#queue.between(async model => await model.startNorms(unknown))) this.#startNorms.set(site, norm)
+    }
+    return new Map([...this.#startNorms].filter(([site]) => sites.includes(site)))
+  }
+
   /**
    * @throws {UnknownJobError} if the job was not opened here
    * @throws {InvalidBatchError} if the batch does not fit the model or the limits
@@ -109,19 +124,21 @@ export class Host {
     return await this.#run(peer, request, joined, delivery, signal)
   }
 
-  async #run (peer: PeerId, { batch, adapted, purpose, job, wire, sites, together }: StepRequest, joined: JoinedJob, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
-    const { members } = joined
+  async #run (peer: PeerId, { batch, adapted, purpose, job, step, wire, sites, together }: StepRequest, joined: JoinedJob, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
+    const { members, job: { seed, auxiliary: { dropout = 0 } } } = joined
     const { loss, tokens, version, data, parts, timings, shared } = await this.#queue.pass({
       job,
       batch,
       ...(together && { together: { id: `${peer.toString()}/${together.id}`, size: together.size } }),
       wire: purpose === 'train' ? wire : 'f32',
       encoded: delivery === 'parts',
+      ...(purpose === 'train' && dropout > 0 && { dropout: { rate: dropout, key: dropoutKey(seed, peer.toString(), step) } }),
       sites: purpose === 'train' ? sites : [],
       rank: highestRank(joined.job),
       applied: () => {
         const applied = adapted ? appliedTo(peer.toString(), joined.job, members, purpose) : BASE_ALONE
         if (purpose === 'train' && wire === 'factors') checkFactors(applied, sites)
+        if (purpose === 'train' && wire !== 'factors') checkSeen(applied, joined.job, sites)
         return applied
       }
     }, signal)
@@ -170,7 +187,18 @@ function checkFactors ({ own }: Applied, sites: readonly string[]): void {
   if (missing !== undefined) throw new ProtocolError(`the trainer's contribution has no factors of ${missing}, whose gradients it wants`)
 }
 
+/** Which of the module's results are wanted is told by the kind that the trainer fits. */
+function checkSeen ({ own }: Applied, { kinds }: Job, sites: readonly string[]): void {
+  if (own === undefined) {
+    const seeing = kinds.find(kind => seenBy(kind) !== undefined)
+    if (seeing !== undefined) throw new ProtocolError(`what ${seeing} auxiliaries are fitted from needs the trainer's contribution, and there is none`)
+    return
+  }
+  const missing = seenBy(own.spec.kind) === undefined ? undefined : sites.find(site => !own.adapter.has(site))
+  if (missing !== undefined) throw new ProtocolError(`the trainer's contribution has no ${own.spec.kind} auxiliary of ${missing}, whose data it wants`)
+}
+
 /** Of auxiliaries that have one; 0 where none has. */
 function highestRank (job: Job): number {
-  return Math.max(0, ...specsOf(job).filter(hasFactors).flatMap(({ rank, ranks = {} }) => [rank, ...Object.values(ranks)]))
+  return Math.max(0, ...specsOf(job).filter(({ kind }) => isRanked(kind)).flatMap(({ rank, ranks = {} }) => [rank, ...Object.values(ranks)]))
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PeerId } from '@libp2p/interface'
 import type { Manifest } from '../../tensor/chunks.js'
+import { encodeWeightNorms } from '../../tensor/weight-norms.js'
 import type { Offer } from '../../protocols/advert/index.js'
 import { stepServer, type StepReply, type StepRequest } from '../../protocols/step/index.js'
 import type { JobMessage } from '../../protocols/topic/index.js'
@@ -37,7 +38,8 @@ export async function lend (node: ColaNode, { host, folder }: LendInit): Promise
       open: async (peer, job, signal) => {
         const opened = host.open(job)
         await node.contributions.sync(peer, host.jobs.join(job, opened.sites).id, { signal }).catch(node.log)
-        return opened
+        const norms = await host.startNorms(job)
+        return norms.size === 0 ? opened : { ...opened, norms: encodeWeightNorms(norms) }
       },
       step: async (peer, request, signal) => {
         const key = `${peer.toString()}/${request.job}`

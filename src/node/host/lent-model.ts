@@ -2,8 +2,9 @@ import type { Engine } from '../../engine/engine.js'
 import type { StackedAdapter } from '../../merge/stack.js'
 import type { Weighted } from '../../merge/weighted.js'
 import type { ModelInfo } from '../../model/base-model.js'
+import type { Dropout } from '../../tensor/dropout.js'
 import type { PassResult } from '../../model/pass.js'
-import type { AdaptationData, Batch, WireForm } from '../../types.js'
+import type { AdaptationData, Batch, FloatTensor, WireForm } from '../../types.js'
 import type { Contributed } from '../job-members.js'
 import type { EncodedParts } from './encoded-part.js'
 
@@ -23,12 +24,14 @@ export interface LentPart {
   readonly wire?: WireForm
   /** Whether they are wanted encoded, or else as tensors. @default false */
   readonly encoded?: boolean
-  /** What the trainer fits, where its factors' gradients are wanted. */
+  /** What its auxiliaries are without in this step. @default nothing */
+  readonly dropout?: Dropout
+  /** What the trainer fits, where it says what data are wanted: its factors' gradients, or what its kind sees beside x. */
   readonly fitted?: Contributed
 }
 
 /** What comes of a part. */
-export interface LentResult extends Omit<PassResult, 'pairs' | 'reduced'> {
+export interface LentResult extends Omit<PassResult, 'pairs' | 'reduced' | 'given'> {
   /** Empty where they are wanted encoded. */
   readonly data: AdaptationData
   /** Empty where tensors are wanted. To be read once, each as soon as it is encoded. */
@@ -53,6 +56,9 @@ export interface LentModel {
 
   /** What comes of each part. Throws what `BaseModel.pass` throws. */
   pass (pass: LentPass): Promise<LentResult[]>
+
+  /** Norms of the rows of the weights of sites as θ has them, `[out]` each, by name. Between two passes. */
+  startNorms (sites: readonly string[]): Promise<ReadonlyMap<string, FloatTensor>>
 
   dispose (): Promise<void>
 }

@@ -1,3 +1,4 @@
+import { seenBy } from '../../auxiliary-spec.js'
 import { openEngine, type EngineOptions } from '../../engine/open-engine.js'
 import { UnknownSiteError } from '../../errors.js'
 import { factorGradients, type FittedRows, sumOfRows } from '../../gl/factor-gradients.js'
@@ -7,7 +8,9 @@ import { BaseModel, type ModelInfo } from '../../model/base-model.js'
 import type { PassShape } from '../../model/joined-batch.js'
 import type { PassResult } from '../../model/pass.js'
 import type { WeightForm } from '../../model/weights.js'
-import type { AdaptationData, Site, SiteData } from '../../types.js'
+import type { AdaptationData, FloatTensor, Site, SiteData } from '../../types.js'
+import { type AuxiliaryNorms, auxiliaryNorms, normsAt } from './auxiliary-norms.js'
+import { dropoutMasks } from './dropout-masks.js'
 import { encodeParts } from './encoded-part.js'
 import type { LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
 import type { Contributed } from '../job-members.js'
@@ -41,20 +44,27 @@ export class LocalModel implements LentModel {
     await this.#merge(merged)
     const adapted = [...new Set(parts.flatMap(({ beside }) => beside.flatMap(({ tensors }) => [...tensors.keys()])))]
     const tapped = sites.map(name => this.#site(name))
+    const norms = await auxiliaryNorms(this.#model, parts.flatMap(({ beside, fitted }) => [...beside, ...(fitted === undefined ? [] : [{ spec: fitted.spec, tensors: fitted.adapter }])]))
     const results = await this.#model.pass(parts.map(({ batch }) => batch), {
       sites: tapped,
       pairs: parts.some(({ wire }) => wire !== 'factors'),
+      given: [...new Set(parts.flatMap(({ fitted }) => (fitted && seenBy(fitted.spec.kind)) ?? []))],
       logits,
-      ...(adapted.length === 0 ? {} : { beside: shape => joinBlocks(blocksOf(parts, shape), adapted) }),
-      ...(parts.every(({ fitted }) => fitted === undefined) ? {} : { reduce: shape => factorGradients(fittedRows(parts, shape), tapped) })
+      ...(parts.some(({ dropout }) => dropout !== undefined) && { masks: shape => dropoutMasks(parts, shape, adapted.map(name => this.#site(name))) }),
+      ...(adapted.length === 0 ? {} : { beside: shape => joinBlocks(blocksOf(parts, shape, norms), adapted) }),
+      ...(parts.every(({ wire }) => wire !== 'factors') ? {} : { reduce: shape => factorGradients(fittedRows(parts, shape), tapped) })
     })
-    return results.map(({ pairs, reduced, ...result }, i) => {
+    return results.map(({ pairs, reduced, given, ...result }, i) => {
       const { wire = 'f32', encoded = false, fitted } = parts[i]
-      const data = fitted === undefined ? pairs : factorsOf(reduced, fitted)
+      const data = fitted === undefined ? pairs : wire === 'factors' ? factorsOf(reduced, fitted) : pairsFor(fitted, pairs, given, norms)
       return encoded
         ? { ...result, data: new Map<string, SiteData>(), parts: encodeParts(data, wire, this.#allocate) }
         : { ...result, data, parts: [] }
     })
+  }
+
+  async startNorms (sites: readonly string[]): Promise<ReadonlyMap<string, FloatTensor>> {
+    return await this.#model.weightNorms(new Map(sites.map(name => [this.#site(name).name, null])))
   }
 
   async dispose (): Promise<void> {
@@ -85,6 +95,16 @@ function factorsOf (reduced: PassResult['reduced'], { spec, adapter }: Contribut
   }))
 }
 
+/** Pairs, with what the trainer's kind sees beside x. */
+function pairsFor ({ spec: { kind }, adapter }: Contributed, pairs: PassResult['pairs'], given: PassResult['given'], norms: AuxiliaryNorms): AdaptationData {
+  const seen = seenBy(kind)
+  const byNorm = normsAt(adapter, norms)
+  return new Map([...pairs].map(([site, pair]) => {
+    const [output, norm] = [seen && given.get(site)?.[seen], byNorm.get(site)]
+    return [site, { ...pair, ...(output && { output }), ...(norm && { norm }) }]
+  }))
+}
+
 /** The sites that any of them has. */
 function sitesOf (members: readonly Weighted[]): string[] {
   return [...new Set(members.flatMap(({ adapter }) => [...adapter.keys()]))]
@@ -102,12 +122,15 @@ function rowsInPass (parts: readonly LentPart[], { firstRow, rows }: PassShape):
   return [...own, Math.max(0, end - Math.max(row, firstRow))]
 }
 
-function blocksOf (parts: readonly LentPart[], shape: PassShape): RowBlock[] {
+function blocksOf (parts: readonly LentPart[], shape: PassShape, norms: AuxiliaryNorms): RowBlock[] {
   return rowsInPass(parts, shape)
-    .map((rows, i) => ({ rows, own: (parts.at(i)?.beside ?? []).map(({ spec, tensors }) => ({ spec, adapter: tensors })) }))
+    .map((rows, i) => ({ rows, own: (parts.at(i)?.beside ?? []).map(({ spec, tensors }) => ({ spec, adapter: tensors, norms: normsAt(tensors, norms) })) }))
     .filter(({ rows }) => rows > 0)
 }
 
 function fittedRows (parts: readonly LentPart[], shape: PassShape): FittedRows[] {
-  return rowsInPass(parts, shape).map((rows, i) => ({ rows, fitted: parts.at(i)?.fitted ?? null }))
+  return rowsInPass(parts, shape).map((rows, i) => {
+    const { wire, fitted = null } = parts.at(i) ?? {}
+    return { rows, fitted: wire === 'factors' ? fitted : null }
+  })
 }

@@ -57,6 +57,9 @@ try {
       case 'pass':
         run(model, message).catch(failed)
         return
+      case 'norms':
+        model.startNorms(message.sites).then(norms => say({ type: 'norms', norms }), failed)
+        return
       case 'free':
         memory.giveBack(message.memory)
         return

@@ -4,6 +4,7 @@ import { pEvent } from 'p-event'
 import * as errors from '../../errors.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import { unlessAborted } from '../../protocols/deadline.js'
+import type { FloatTensor } from '../../types.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
 import type { ModelOptions } from './local-model.js'
 import { PartStream } from './part-stream.js'
@@ -75,6 +76,19 @@ export class ModelThread implements LentModel {
     if (answer.type !== 'done') throw new errors.EngineError(`the engine answered a pass with ${answer.type}`)
     this.#merged = state
     return answer.results.map((result, i) => ({ ...result, parts: streams[i].parts }))
+  }
+
+  /** @throws {EngineError} if the thread crashes */
+  async startNorms (sites: readonly string[]): Promise<ReadonlyMap<string, FloatTensor>> {
+    this.#close.signal.throwIfAborted()
+    const worker = this.#worker ?? await this.#restart()
+    const reply = next(worker)
+    this.#answer = reply.catch(() => undefined)
+    worker.postMessage({ type: 'norms', sites } satisfies ToThread)
+    const answer = await unlessAborted(reply, this.#close.signal)
+    if (answer.type === 'failed') throw rebuilt(answer.error)
+    if (answer.type !== 'norms') throw new errors.EngineError(`the engine answered a question for norms with ${answer.type}`)
+    return answer.norms
   }
 
   /** Those who wait are told at once; a pass that is under way ends first, as ONNX Runtime takes the whole process with it if its thread ends within. */

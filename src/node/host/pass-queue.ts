@@ -1,8 +1,10 @@
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { pEvent } from 'p-event'
+import { seenBy } from '../../auxiliary-spec.js'
 import { HostBusyError } from '../../errors.js'
 import { tokensOf } from '../../places.js'
 import { unlessAborted } from '../../protocols/deadline.js'
+import type { Dropout } from '../../tensor/dropout.js'
 import type { Batch, Site, WireForm } from '../../types.js'
 import type { Applied } from '../applied.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
@@ -21,6 +23,8 @@ export interface PassRequest {
   readonly encoded: boolean
   /** Requests of the same id are one pass, whatever else waits: so many in all. */
   readonly together?: { readonly id: string, readonly size: number }
+  /** What its auxiliaries are without. @default nothing */
+  readonly dropout?: Dropout
   /** Called when the pass begins, so that what is applied is as new as can be. */
   readonly applied: () => Applied
 }
@@ -68,6 +72,8 @@ export class PassQueue {
   #waiting: Waiting[] = []
   /** Tokens that each job has had, of those that wait or have lately. */
   readonly #served = new Map<string, number>()
+  /** What the model shall do before the next pass. */
+  readonly #between: Array<() => Promise<void>> = []
   #running = false
   readonly #arrivals = new EventTarget()
 
@@ -94,16 +100,27 @@ export class PassQueue {
     return await unlessAborted(result, signal)
   }
 
+  /** Has the model do something else than a pass, which ends before the next one begins. */
+  async between<T> (work: (model: LentModel) => Promise<T>): Promise<T> {
+    const result = new Promise<T>((resolve, reject) => {
+      this.#between.push(async () => { await work(this.#model).then(resolve, reject) })
+    })
+    this.#arrivals.dispatchEvent(new Event('arrival'))
+    if (!this.#running) this.#run().catch(() => undefined) // whoever asked is told
+    return await result
+  }
+
   async #run (): Promise<void> {
     this.#running = true
     try {
       for (;;) {
         await turn() // what has arrived meanwhile is heard first
+        for (const work of this.#between.splice(0)) await work()
         this.#forgetAborted()
         const group = this.#next()
         if (group.length > 0) await this.#runGroup(group)
         else if (this.#waiting.length > 0) await this.#arrival()
-        else return
+        else if (this.#between.length === 0) return
       }
     } finally {
       this.#running = false
@@ -226,12 +243,13 @@ function passOf (group: readonly Ready[]): LentPass {
   return {
     sites,
     merged: merged === undefined ? null : { state: stateOf(first) ?? '', members: merged },
-    parts: group.map(({ request: { batch, wire, encoded }, applied: { beside, own } }) => ({
+    parts: group.map(({ request: { batch, wire, encoded, dropout }, applied: { beside, own } }) => ({
       batch,
       wire,
       encoded,
       beside,
-      ...(wire !== 'factors' || own === undefined ? {} : { fitted: own })
+      ...(dropout && { dropout }),
+      ...(own !== undefined && sites.length > 0 && (wire === 'factors' || seenBy(own.spec.kind) !== undefined) && { fitted: own })
     }))
   }
 }

@@ -1,4 +1,5 @@
 import type { ModelInfo } from '../../model/base-model.js'
+import type { FloatTensor } from '../../types.js'
 import type { EncodedPart } from './encoded-part.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
 import type { ModelOptions } from './local-model.js'
@@ -18,6 +19,7 @@ export type ToThread =
   | PassMessage
   /** Memory of a part that nobody needs any more. */
   | { readonly type: 'free', readonly memory: SharedArrayBuffer }
+  | { readonly type: 'norms', readonly sites: readonly string[] }
   | { readonly type: 'close' }
 
 /** A pass under a number of its own, its members left out where their state is merged there already. */
@@ -41,6 +43,7 @@ export type FromThread =
   | { readonly type: 'log', readonly line: string }
   | { readonly type: 'ready', readonly info: ModelInfo, readonly engine: LentModel['engine'] }
   | { readonly type: 'done', readonly results: ReadonlyArray<Omit<LentResult, 'parts'>> }
+  | { readonly type: 'norms', readonly norms: ReadonlyMap<string, FloatTensor> }
   | PartMessage
   /** Those parts of a pass that are not there yet cannot be had. */
   | { readonly type: 'broken', readonly number: number, readonly error: ThreadError }

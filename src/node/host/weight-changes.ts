@@ -19,13 +19,24 @@ export function meanChange (members: readonly Weighted[], sites: readonly Site[]
 export function changesOf (spec: AuxiliarySpec, adapter: AdapterTensors, sites: readonly Site[]): Map<string, WeightChange> {
   const { kind } = spec
   if (!isMergeable(spec)) throw new InvalidAdapterError(`${kind} auxiliaries cannot be merged into weights; run them beside the base model`)
-  return new Map(sites.filter(({ name }) => adapter.has(name)).map(({ name, inFeatures, outFeatures }) => {
-    const [scale, rank] = [scaleAt(spec, name), rankAt(spec, name)]
-    const tensor = (parameter: string, shape: readonly number[]): FloatTensor => tensorNamed(adapter, name, parameter, shape)
-    return [name, kind === 'linear'
-      ? { scale, weight: tensor('weight', [outFeatures, inFeatures]) }
-      : { scale, a: tensor('lora_A.weight', [rank, inFeatures]), b: tensor('lora_B.weight', [outFeatures, rank]) }]
-  }))
+  return new Map(having(adapter, sites).map(site => [site.name, kind === 'linear'
+    ? { scale: scaleAt(spec, site.name), weight: tensorNamed(adapter, site.name, 'weight', [site.outFeatures, site.inFeatures]) }
+    : productAt(spec, adapter, site)]))
+}
+
+/** α·B·A of those of the sites that an adapter with factors has. Throws as `changesOf` does. */
+export function productsOf (spec: AuxiliarySpec, adapter: AdapterTensors, sites: readonly Site[]): Map<string, WeightChange> {
+  return new Map(having(adapter, sites).map(site => [site.name, productAt(spec, adapter, site)]))
+}
+
+function productAt (spec: AuxiliarySpec, adapter: AdapterTensors, { name, inFeatures, outFeatures }: Site): WeightChange {
+  const rank = rankAt(spec, name)
+  const tensor = (parameter: string, shape: readonly number[]): FloatTensor => tensorNamed(adapter, name, parameter, shape)
+  return { scale: scaleAt(spec, name), a: tensor('lora_A.weight', [rank, inFeatures]), b: tensor('lora_B.weight', [outFeatures, rank]) }
+}
+
+function having (adapter: AdapterTensors, sites: readonly Site[]): Site[] {
+  return sites.filter(({ name }) => adapter.has(name))
 }
 
 function tensorNamed (adapter: AdapterTensors, site: string, parameter: string, shape: readonly number[]): FloatTensor {

@@ -5,6 +5,7 @@ import * as errors from '../../errors.js'
 import type { Advert } from '../../protocols/advert/index.js'
 import { Deadline } from '../../protocols/deadline.js'
 import { stepClient, type StepClient } from '../../protocols/step/index.js'
+import type { WeightNorms } from '../../tensor/weight-norms.js'
 import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Reporter } from '../reporter.js'
@@ -63,8 +64,9 @@ export class MeshHosts implements StepRunner {
     this.#client = stepClient({ counter: init.node.traffic })(init.node.mesh)
   }
 
-  async open (signal: AbortSignal): Promise<void> {
+  async open (signal: AbortSignal): Promise<WeightNorms> {
     this.#current ??= await this.#connect(signal)
+    return this.#current.norms
   }
 
   async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {

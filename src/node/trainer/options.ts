@@ -52,6 +52,8 @@ export const trainOptionsSchema = z.strictObject({
   alphaPattern: z.record(z.string().min(1), z.number().positive()).optional(),
   /** Whether α is alpha / √rank in place of alpha / rank, as PEFT's `use_rslora`. */
   rslora: z.boolean().default(false),
+  /** The share of the values of x that auxiliaries are without in training, as PEFT's `lora_dropout`; that of `adapter`, or 0. */
+  dropout: z.number().min(0).lt(1).optional(),
   optimizer: z.enum(OPTIMIZERS).default('adamw'),
   /** Peak learning rate; 3e-4 with AdamW, 3e-2 with SGD, 1e-2 with Adafactor, 1e-4 with Lion. */
   lr: z.number().positive().optional(),

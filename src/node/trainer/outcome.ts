@@ -1,5 +1,5 @@
 import { isMergeable } from '../../auxiliary-spec.js'
-import { writeAdapters } from '../../gl/peft.js'
+import { writeAdapters } from '../../gl/peft/write-adapter.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import { deltaHash } from '../../merge/delta-hash.js'
 import { meanOfParameters } from '../../merge/mean-of-parameters.js'

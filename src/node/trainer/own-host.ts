@@ -1,5 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import { decodeAdaptation, encodeAdaptation } from '../../tensor/adaptation.js'
+import type { WeightNorms } from '../../tensor/weight-norms.js'
 import type { Host } from '../host/host.js'
 import type { JoinedJob } from '../jobs.js'
 import type { Step, StepResult, StepRunner } from './step-runner.js'
@@ -20,8 +21,9 @@ export class OwnHost implements StepRunner {
   }
 
   /** @throws what `Host.open` throws */
-  async open (): Promise<void> {
-    await Promise.resolve(this.#host.open(this.#joined.job))
+  async open (): Promise<WeightNorms> {
+    this.#host.open(this.#joined.job)
+    return await this.#host.startNorms(this.#joined.job)
   }
 
   async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {

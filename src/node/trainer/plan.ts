@@ -1,18 +1,20 @@
 import { createHash } from 'node:crypto'
-import { isMergeableKind, patternAt, scaleAt } from '../../auxiliary-spec.js'
+import { isMergeableKind, isRanked, patternAt, scaleAt, seenBy } from '../../auxiliary-spec.js'
 import { InvalidAdapterError, InvalidOptionError, UnknownSiteError } from '../../errors.js'
 import { encodeAdapter } from '../../gl/adapter-message.js'
-import { Auxiliary } from '../../gl/auxiliary.js'
+import { Auxiliary, parameterShapes } from '../../gl/auxiliary.js'
 import { ComposedAuxiliary, composedSpec, type FrozenFactors } from '../../gl/composed-auxiliary.js'
 import type { FittedAuxiliary } from '../../gl/fitted-auxiliary.js'
 import { GradientLearner } from '../../gl/gradient-learner.js'
 import { Optimizer, type OptimizerKind } from '../../gl/optimizer.js'
-import { type Adapter, readAdapter } from '../../gl/peft.js'
+import type { Adapter } from '../../gl/peft/adapter.js'
+import { readAdapter } from '../../gl/peft/read-adapter.js'
 import type { PrivateFits } from '../../gl/privacy/private-gathering.js'
 import { createSchedule } from '../../gl/schedule.js'
-import { type Job, jobId } from '../../job.js'
+import { type Job, jobId, specsOf } from '../../job.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import { selectSites } from '../../model/sites.js'
+import type { WeightNorms } from '../../tensor/weight-norms.js'
 import type { AdapterTensors, AuxiliaryKind, AuxiliarySpec, Site } from '../../types.js'
 import { MIXED, type TrainOptions } from './options.js'
 import type { EarlierAdapters } from './review.js'
@@ -52,7 +54,7 @@ export interface Plan {
 /**
  * @throws {UnknownSiteError} if the model lacks a site
  * @throws {InvalidAdapterError} if the adapter cannot be read, or is not what the options say
- * @throws {InvalidOptionError} if auxiliaries cannot be mixed, or merged, as the options say
+ * @throws {InvalidOptionError} if auxiliaries cannot be mixed, or merged, as the options say, or there are none of their kind at a site
  */
 export async function planOf (options: TrainOptions, model: ModelInfo): Promise<Plan> {
   const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter)
@@ -62,12 +64,13 @@ export async function planOf (options: TrainOptions, model: ModelInfo): Promise<
   const fitted = fittedSites(options, model, sites)
   const own = adapter?.spec ?? auxiliaryOf(options, sites)
   const composed = adapters.size === 0 ? undefined : { adapters, own, factors: factorsAt(adapters, sites) }
-  const { kind, ...auxiliary } = composed === undefined ? own : composedSpec(own, composed.factors)
+  const { kind, ...auxiliary } = withDropout(composed === undefined ? own : composedSpec(own, composed.factors), options.dropout ?? own.dropout ?? 0)
   const kinds = (options.aux ?? kind).split(MIXED) as AuxiliaryKind[]
   const { mode, interval, seed, merge = mode === 'collaboration' ? 'during' : 'never' } = options
   const job = { name: options.job, model: model.id, sites: sites.map(site => site.name), auxiliary, kinds, mode, merge, interval, seed }
   if (adapter !== undefined) checkAgrees(options, adapter, job)
   checkKinds(job, kind)
+  for (const spec of specsOf(job)) sites.forEach(site => parameterShapes(spec, site))
   return { job, sites, fitted, auxiliary: { kind, ...auxiliary }, ...(composed && { composed }), start: adapter?.tensors }
 }
 
@@ -98,6 +101,10 @@ function factorsAt (adapters: EarlierAdapters, sites: readonly Site[]): Map<stri
     }
   }
   return factors
+}
+
+function withDropout ({ dropout: _, ...spec }: AuxiliarySpec, dropout: number): AuxiliarySpec {
+  return { ...spec, ...(dropout > 0 && { dropout }) }
 }
 
 function auxiliaryOf ({ aux = 'low-rank', ownAux, rank = RANK, alpha = rank, rankPattern = {}, alphaPattern = {}, rslora }: TrainOptions, sites: readonly Site[]): AuxiliarySpec {
@@ -141,16 +148,24 @@ function fittedSites ({ fitSites }: TrainOptions, model: ModelInfo, sites: reado
   return sites.filter(({ name }) => wanted.some(site => site.name === name))
 }
 
-function checkKinds ({ kinds, mode, merge }: Job, own: AuxiliaryKind): void {
+function checkKinds ({ kinds, mode, merge, auxiliary: { dropout = 0 } }: Job, own: AuxiliaryKind): void {
   if (!kinds.includes(own)) throw new InvalidOptionError(`this trainer's own auxiliaries are ${own}, which is none of the job's: ${kinds.join(MIXED)}`)
   if (mode === 'joint' && kinds.length > 1) throw new InvalidOptionError(`the members of a joint job move one auxiliary: ${kinds.join(MIXED)} cannot be mixed; use --mode alone or collaboration`)
   const unmergeable = kinds.find(kind => !isMergeableKind(kind))
   if (merge !== 'never' && mode !== 'collaboration' && unmergeable !== undefined) {
     throw new InvalidOptionError(`${unmergeable} auxiliaries cannot be merged; use --merge never`)
   }
+  if (merge === 'during' && dropout > 0) {
+    throw new InvalidOptionError(`a dropout of ${dropout} is of auxiliaries that run beside the base model in training; use --merge never or after, or --dropout 0`)
+  }
+  const seeing = kinds.find(kind => seenBy(kind) !== undefined)
+  if (merge !== 'never' && seeing !== undefined && kinds.some(isMergeableKind)) {
+    throw new InvalidOptionError(`${seeing} auxiliaries change what the module itself gives, without what others have merged into it; use --merge never`)
+  }
 }
 
 function checkAgrees (options: TrainOptions, { spec, tensors }: Adapter, { sites }: Job): void {
+  if (spec.shares !== undefined) throw new InvalidAdapterError(`${options.adapter ?? ''} is one of several that are one adapter together; start from a whole one`)
   const { adapter = '', rankPattern, alphaPattern, rslora } = options
   const found = [...tensors.keys()].sort()
   if (found.join() !== sites.join()) {
@@ -160,18 +175,26 @@ function checkAgrees (options: TrainOptions, { spec, tensors }: Adapter, { sites
     throw new InvalidAdapterError(`the ranks and alphas of ${adapter} are its own; leave out --rank-pattern, --alpha-pattern and --rslora, or start without --adapter`)
   }
   const wanted = { kind: options.ownAux ?? spec.kind, rank: options.rank ?? spec.rank, alpha: options.alpha ?? spec.alpha }
-  if (wanted.kind !== spec.kind || (spec.kind === 'low-rank' && wanted.rank !== spec.rank) || wanted.alpha / wanted.rank !== spec.alpha / spec.rank) {
+  if (wanted.kind !== spec.kind || (isRanked(spec.kind) && wanted.rank !== spec.rank) || wanted.alpha / wanted.rank !== spec.alpha / spec.rank) {
     const text = ({ kind, rank, alpha }: AuxiliarySpec): string => `${kind}, rank ${rank}, alpha ${alpha}`
     throw new InvalidAdapterError(`${adapter} is ${text(spec)}; the options say ${text(wanted)}. Leave them out, or start without --adapter`)
   }
 }
 
+/** What a learner starts with beside its plan. */
+interface LearnerStart {
+  /** Norms of the rows of the sites' weights, where the auxiliaries start from them. */
+  readonly norms?: WeightNorms
+  /** Whether rows are private. @default they are not */
+  readonly privacy?: PrivateFits
+}
+
 /** The learner that follows the options, at its start. */
-export function createLearner (options: TrainOptions, plan: Plan, privacy?: PrivateFits): GradientLearner {
+export function createLearner (options: TrainOptions, plan: Plan, { norms = new Map(), privacy }: LearnerStart = {}): GradientLearner {
   const { optimizer, lr, weightDecay, schedule, warmup, steps, interval, maxGradNorm, clip } = options
   const fits = Math.ceil(steps / interval)
   return new GradientLearner({
-    auxiliaries: plan.fitted.map(site => auxiliaryAt(site, plan, options)),
+    auxiliaries: plan.fitted.map(site => auxiliaryAt(site, plan, options, norms)),
     optimizer: new Optimizer(optimizer, weightDecay),
     schedule: createSchedule({ kind: schedule, rate: lr ?? RATES[optimizer], fits, ...(warmup === undefined ? {} : { warmup }) }),
     interval,
@@ -181,8 +204,9 @@ export function createLearner (options: TrainOptions, plan: Plan, privacy?: Priv
   })
 }
 
-function auxiliaryAt (site: Site, { auxiliary, composed, start }: Plan, { seed, compose }: TrainOptions): FittedAuxiliary {
-  const from = start === undefined ? { seed } : { tensors: start.get(site.name) ?? new Map() }
+function auxiliaryAt (site: Site, { auxiliary, composed, start }: Plan, { seed, compose }: TrainOptions, norms: WeightNorms): FittedAuxiliary {
+  const norm = norms.get(site.name)
+  const from = start === undefined ? { seed, ...(norm && { norm }) } : { tensors: start.get(site.name) ?? new Map() }
   return composed === undefined
     ? new Auxiliary(auxiliary, site, from)
     : new ComposedAuxiliary(composed.own, site, from, composed.factors.get(site.name) ?? [], compose)

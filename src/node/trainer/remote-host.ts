@@ -1,14 +1,17 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { PeerId } from '@libp2p/interface'
 import { pEventIterator } from 'p-event'
+import { seenBy } from '../../auxiliary-spec.js'
 import { ModelMismatchError, ProtocolError } from '../../errors.js'
+import type { Job } from '../../job.js'
 import type { NetworkInfo } from '../../model/network.js'
 import { countedIn } from '../../model/tasks/tasks.js'
 import { Deadline } from '../../protocols/deadline.js'
-import type { StepClient, StepReply } from '../../protocols/step/index.js'
+import type { OpenReply, StepClient, StepReply } from '../../protocols/step/index.js'
 import type { AdaptationMessage, JobTopic, Received } from '../../protocols/topic/index.js'
 import { decodeAdaptation, type MessageLayout, mostBytes } from '../../tensor/adaptation.js'
 import type { Manifest } from '../../tensor/chunks.js'
+import { decodeWeightNorms, type WeightNorms } from '../../tensor/weight-norms.js'
 import type { AdaptationData, Site, SiteData } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
@@ -37,6 +40,8 @@ export interface RemoteHostInit {
 /** One host of the mesh, at which this trainer's job is open. */
 export class RemoteHost {
   readonly peer: PeerId
+  /** Norms of the rows of the sites' weights, where the job's auxiliaries start from them; else nothing. */
+  readonly norms: WeightNorms
   readonly #node: ColaNode
   readonly #client: StepClient
   readonly #joined: JoinedJob
@@ -46,8 +51,9 @@ export class RemoteHost {
   /** Where parts of adaptation data are put, in turns. */
   readonly #places: Uint8Array[] = []
 
-  private constructor ({ node, client, peer, joined, model, wanted }: RemoteHostInit, topic: JobTopic) {
+  private constructor ({ node, client, peer, joined, model, wanted }: RemoteHostInit, topic: JobTopic, norms: WeightNorms) {
     this.peer = peer
+    this.norms = norms
     this.#node = node
     this.#client = client
     this.#joined = joined
@@ -59,6 +65,7 @@ export class RemoteHost {
   /**
    * Opens the job at a host, and learns what it knows of its members.
    *
+   * @throws {InvalidTensorError} or {ProtocolError} if it does not give the norms that the job's auxiliaries start from
    * @throws {ModelMismatchError} if the host serves another model, or sites of other sizes, than it was said to
    * @throws what the host refuses with
    */
@@ -70,8 +77,9 @@ export class RemoteHost {
     if (opened.model !== job.model || !isDeepStrictEqual(sorted(opened.sites), sorted(sites))) {
       throw new ModelMismatchError(`${peer.toString()} advertises model ${job.model}, but serves ${opened.model}, or sites of other sizes`)
     }
+    const norms = startNorms(opened, job, sites)
     await node.contributions.sync(peer, id, { signal })
-    return new RemoteHost(init, topic)
+    return new RemoteHost(init, topic, norms)
   }
 
   /** @throws {ProtocolError} if the host's reply is not one to this step */
@@ -164,6 +172,12 @@ export class RemoteHost {
     if (site === undefined) throw new ProtocolError(`the host announced ${name}, which is no site of the job`)
     return site
   }
+}
+
+function startNorms ({ norms }: OpenReply, { kinds }: Job, sites: readonly Site[]): WeightNorms {
+  if (kinds.every(kind => seenBy(kind) !== 'product')) return new Map()
+  if (norms === undefined) throw new ProtocolError('the host does not give the norms that the job\'s auxiliaries start from')
+  return decodeWeightNorms(norms, sites)
 }
 
 function sorted (sites: readonly Site[]): Site[] {

@@ -1,5 +1,5 @@
 import { type Batches, heldOutBatches } from '../../data/batches.js'
-import type { Adapter } from '../../gl/peft.js'
+import type { Adapter } from '../../gl/peft/adapter.js'
 import type { Job } from '../../job.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import { selectSites } from '../../model/sites.js'

@@ -1,4 +1,5 @@
 import type { StepReply, StepRequest } from '../../protocols/step/index.js'
+import type { WeightNorms } from '../../tensor/weight-norms.js'
 import type { SiteData } from '../../types.js'
 
 /** What a trainer asks for: the job, wire form and contribution are its runner's to add. */
@@ -13,8 +14,12 @@ export interface StepResult {
 
 /** Where the base model is run for a trainer: at some host of the mesh, or in this very process. */
 export interface StepRunner {
-  /** Has the job open somewhere, and what is known there of its members. */
-  open (signal: AbortSignal): Promise<void>
+  /**
+   * Has the job open somewhere, and what is known there of its members.
+   *
+   * @returns norms of the rows of the sites' weights, where the job's auxiliaries start from them; else nothing
+   */
+  open (signal: AbortSignal): Promise<WeightNorms>
 
   /** @param use what is done with the result: adaptation data that are left when it ends are not waited for */
   run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T>

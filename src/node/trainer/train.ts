@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { generateKeyPair } from '@libp2p/crypto/keys'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Batches } from '../../data/batches.js'
 import type { EngineOptions } from '../../engine/open-engine.js'
@@ -14,7 +14,7 @@ import { ModelThread } from '../host/model-thread.js'
 import { Jobs, type JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Reporter } from '../reporter.js'
-import { CheckpointFile } from './checkpoint.js'
+import { CheckpointFile, type Progress } from './checkpoint.js'
 import { evaluate } from './evaluate.js'
 import { type HostChoice, MeshHosts } from './mesh-hosts.js'
 import { isFolder, modelInFolder, modelInMesh, type ModelSource, sourceInFolder } from '../model-source.js'
@@ -98,6 +98,11 @@ export interface Place {
   readonly lasting: boolean
 }
 
+/** Of who trains without a network: the same in every run, as masks of dropout are drawn from it. */
+const LOCAL_IDENTITY = new Uint8Array(32)
+
+const NO_PROGRESS: Progress = { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 0, baseLoss: null }
+
 /** How often a host is asked again that does not have all contributions yet, in milliseconds. */
 const STATE_INTERVAL = 500
 
@@ -123,7 +128,7 @@ async function locally<T> (
   context.reporter.log(`computes on ${model.engine.description}`)
   try {
     const unlimited = { rows: Number.MAX_SAFE_INTEGER, tokens: Number.MAX_SAFE_INTEGER, rank: Number.MAX_SAFE_INTEGER }
-    const jobs = new Jobs({ identity: await generateKeyPair('Ed25519'), store: new BlobStore(), log: error => context.reporter.log(String(error)) })
+    const jobs = new Jobs({ identity: await generateKeyPairFromSeed('Ed25519', LOCAL_IDENTITY), store: new BlobStore(), log: error => context.reporter.log(String(error)) })
     const host = new Host({ model, jobs, limits: unlimited })
     return await work({
       source: sourceInFolder(options.model, model.info),
@@ -214,11 +219,16 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
   const checkpoint = new CheckpointFile(join(folder, 'checkpoints', `${place.lasting ? joined.id : run}.safetensors`), run)
   const saved = await checkpoint.load()
   const privacy = privacyOf(options, data.rows, info, saved?.learner)
-  const learner = createLearner(options, { ...plan, start: saved?.adapter ?? plan.start }, privacy?.fits)
+  const wire = wireFormOf(privacy === undefined ? options.wire : 'f32', auxiliary, sites, await data.at(0))
+  const runner = place.runner(joined, { wire, auxiliary, sites })
+  const { step } = saved?.progress ?? NO_PROGRESS
+  if (step > 0) reporter.log(step < options.steps ? `resuming job ${options.job} after step ${step}` : `job ${options.job} is done; to train anew, give another --job or other settings`)
+  const norms = await runner.open(signal)
+  if (place.lasting) reporter.log(`the host sends ${describeWire(wire)}`)
+  if (privacy !== undefined) reporter.log(`private: ${describePrivacy(privacy.report(options.steps))}`)
+  const learner = createLearner(options, { ...plan, start: saved?.adapter ?? plan.start }, { norms, ...(privacy && { privacy: privacy.fits }) })
   try {
     if (saved !== undefined) learner.restore(saved.learner)
-    const wire = wireFormOf(privacy === undefined ? options.wire : 'f32', auxiliary, sites, await data.at(0))
-    const runner = place.runner(joined, { wire, auxiliary, sites })
     const standing = await standingIn(joined, learner)
     const training = new Training({
       joined,
@@ -232,12 +242,7 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
       steps: options.steps,
       unit: predictedBy(info.task),
       reporter
-    }, saved?.progress ?? { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 0, baseLoss: null })
-    const { step } = training.progress
-    if (step > 0) reporter.log(step < options.steps ? `resuming job ${options.job} after step ${step}` : `job ${options.job} is done; to train anew, give another --job or other settings`)
-    await runner.open(signal)
-    if (place.lasting) reporter.log(`the host sends ${describeWire(wire)}`)
-    if (privacy !== undefined) reporter.log(`private: ${describePrivacy(privacy.report(options.steps))}`)
+    }, saved?.progress ?? NO_PROGRESS)
     await takeBaseLoss(training, runner, data.heldOut, context)
     const review = await Review.begin({ options, earlier: plan.composed?.adapters ?? new Map(), source: place.source, jobs, runner: place.runner, reporter }, signal)
     await training.contribute(step === options.steps)

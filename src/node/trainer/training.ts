@@ -1,7 +1,8 @@
 import type { GradientLearner } from '../../gl/gradient-learner.js'
 import type { ContributionRecord } from '../../protocols/contribution/index.js'
 import type { StepReply } from '../../protocols/step/index.js'
-import type { Batch } from '../../types.js'
+import { dropoutKey, dropOut } from '../../tensor/dropout.js'
+import type { Batch, SiteData } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
 import type { Reporter } from '../reporter.js'
 import type { CheckpointFile, Progress } from './checkpoint.js'
@@ -89,7 +90,7 @@ export class Training {
         return await runner.run({ step, purpose: 'train', adapted: true, batch, contribution: this.#contribution }, async ({ reply, data }) => {
           await standing.meet(reply, signal)
           learner.beginBatch(counts(batch))
-          for await (const [site, own] of data) learner.gather(site, own)
+          for await (const [site, own] of data) learner.gather(site, this.#without(site, own, step, batch))
           learner.endBatch()
           return reply
         }, signal)
@@ -97,6 +98,13 @@ export class Training {
         learner.dropBatch()
       }
     })
+  }
+
+  /** A pair without what was dropped of x, by the mask that the host drew too. What is summed over rows the host has made of that. */
+  #without (site: string, data: SiteData, step: number, { rows }: Batch): SiteData {
+    const { joined: { job: { seed, auxiliary: { dropout: rate = 0 } }, peer, sites } } = this.#init
+    if (rate === 0 || 'factors' in data || sites.some(({ name, embedding = false }) => embedding && name === site)) return data
+    return { ...data, x: dropOut(data.x, rows, { rate, key: dropoutKey(seed, peer, step) }, site) }
   }
 
   #advance (reply: StepReply | undefined, milliseconds: number): void {

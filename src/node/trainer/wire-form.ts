@@ -1,3 +1,4 @@
+import { seenBy } from '../../auxiliary-spec.js'
 import { InvalidOptionError } from '../../errors.js'
 import { parameterShapes } from '../../gl/auxiliary.js'
 import { hasFactors } from '../../gl/factor-gradients.js'
@@ -47,5 +48,5 @@ export function describeWire (form: WireForm): string {
 export function layoutOf ({ wire, auxiliary }: Pick<Wanted, 'wire' | 'auxiliary'>, sites: readonly Site[], batch: Batch): MessageLayout {
   return wire === 'factors'
     ? factorLayout(new Map(sites.map(site => [site.name, parameterShapes(auxiliary, site)])))
-    : pairLayout(sites, batch)
+    : pairLayout(sites, batch, seenBy(auxiliary.kind))
 }

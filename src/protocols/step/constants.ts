@@ -6,8 +6,8 @@ export const MAX_BATCH_BYTES = 32 * 1024 * 1024
 /** Room for a batch, and what is around it, in bytes. */
 export const MAX_REQUEST_BYTES = MAX_BATCH_BYTES + 64 * 1024
 
-/** Room for the records of a job's members, in bytes. */
-export const MAX_ANSWER_BYTES = 8 * 1024 * 1024
+/** Room for the records of a job's members, or for the norms of eight million rows of weights, in bytes. */
+export const MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 /** How long a trainer may take to send a batch, in milliseconds. */
 export const REQUEST_TIMEOUT = 60_000

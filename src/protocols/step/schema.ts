@@ -22,7 +22,8 @@ const jobSchema: z.ZodType<Job> = z.strictObject({
     alpha: z.number().positive(),
     ranks: z.record(siteNameSchema, rankSchema).exactOptional(),
     alphas: z.record(siteNameSchema, z.number().positive()).exactOptional(),
-    rankStabilised: z.boolean().exactOptional()
+    rankStabilised: z.boolean().exactOptional(),
+    dropout: z.number().nonnegative().lt(1).exactOptional()
   }),
   kinds: z.array(z.enum(AUXILIARY_KINDS)).min(1).max(AUXILIARY_KINDS.length)
     .refine(kinds => new Set(kinds).size === kinds.length, 'not unique'),
@@ -67,7 +68,9 @@ const openedSchema = z.strictObject({
   /** Id of the model that the host serves. */
   model: hashSchema,
   /** The sites of the job. */
-  sites: z.array(siteSchema).max(4096)
+  sites: z.array(siteSchema).max(4096),
+  /** Norms of the rows of their weights, as safetensors, where the job's auxiliaries start from them. */
+  norms: bytesSchema.exactOptional()
 })
 
 export type OpenReply = z.infer<typeof openedSchema>

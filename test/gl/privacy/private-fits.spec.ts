@@ -8,10 +8,10 @@ import { gaussianNoise } from '../../../src/gl/privacy/gaussian-noise.js'
 import { type PrivateFits, secretOf } from '../../../src/gl/privacy/private-gathering.js'
 import { decodeSafetensors, encodeSafetensors } from '../../../src/tensor/safetensors.js'
 import { SECRET_BYTES } from '../../../src/tensor/secret-stream.js'
-import { type AdaptationData, type AdapterTensors, AUXILIARY_KINDS, type AuxiliarySpec, type FloatTensor } from '../../../src/types.js'
+import { type AdaptationData, type AdapterTensors, AUXILIARY_KINDS, type AuxiliarySpec, type FloatTensor, type Site } from '../../../src/types.js'
 import { seeded } from '../../merge/random.js'
 import { relativeError } from '../../support/compare.js'
-import { type FloatPair, randomData, SITES } from '../adaptation.js'
+import { type FloatPair, randomData, SITES, uniform } from '../adaptation.js'
 import { randomAuxiliary } from '../random-auxiliary.js'
 
 const SECRET = new Uint8Array(SECRET_BYTES).fill(5)
@@ -19,12 +19,20 @@ const PLACES = 4
 /** Too little to be seen: the sums are what fits are made from. */
 const QUIET: PrivateFits = { clip: 1, noiseMultiplier: 1e-12, batchSize: 1, secret: SECRET }
 
-type Row = ReadonlyMap<string, FloatPair>
+/** With what the module gives by itself. */
+interface RowPair extends FloatPair {
+  readonly output: FloatTensor
+}
+
+type Row = ReadonlyMap<string, RowPair>
+
+/** Norms of a weight, for kinds that divide by them. */
+const normOf = (site: Site): FloatTensor => ({ shape: [site.outFeatures], values: new Float32Array(site.outFeatures).fill(2) })
 
 /** ∂(summed loss of the row)/∂ĥ and x of each site, for so many rows. */
 function rowsOf (count: number, seed = 1): Row[] {
   const random = seeded(seed)
-  return Array.from({ length: count }, () => randomData(SITES, PLACES, random))
+  return Array.from({ length: count }, () => new Map([...randomData(SITES, PLACES, random)].map(([name, pair]) => [name, { ...pair, output: uniform(pair.gradient.shape, random) }])))
 }
 
 /** A batch of them, as a host gives it: the mean over all predictions that count. */
@@ -34,16 +42,17 @@ function batchOf (rows: readonly Row[], counts: readonly number[]): AdaptationDa
     shape: [tensors.length * PLACES, tensors[0].shape[1]],
     values: Float32Array.from(tensors.flatMap(({ values }) => [...values]), value => value * scale)
   })
-  return new Map(SITES.map(({ name }) => {
+  return new Map(SITES.map(site => {
+    const { name } = site
     const own = rows.map((row, i) => counts[i] === 0 ? silent(row).get(name)! : row.get(name)!)
-    return [name, { x: below(own.map(({ x }) => x), 1), gradient: below(own.map(({ gradient }) => gradient), 1 / Math.max(1, all)) }]
+    return [name, { x: below(own.map(({ x }) => x), 1), gradient: below(own.map(({ gradient }) => gradient), 1 / Math.max(1, all)), output: below(own.map(({ output }) => output), 1), norm: normOf(site) }]
   }))
 }
 
 const silent = (row: Row): Row => scaled(row, 0)
 
 function scaled (row: Row, by: number): Row {
-  return new Map([...row].map(([name, { x, gradient }]) => [name, { x, gradient: { ...gradient, values: gradient.values.map(value => by * value) } }]))
+  return new Map([...row].map(([name, { gradient, ...others }]) => [name, { ...others, gradient: { ...gradient, values: gradient.values.map(value => by * value) } }]))
 }
 
 interface Options extends Partial<Pick<GradientLearnerInit, 'interval'>> {
@@ -103,8 +112,9 @@ function gradientOf (row: Row, count: number, spec: AuxiliarySpec): number[] {
   return SITES.flatMap(site => {
     const auxiliary = new Auxiliary(spec, site, { tensors: adapter.get(site.name)! })
     const values = tf.tidy(() => {
-      const { x, gradient } = row.get(site.name)!
-      const gradients = auxiliary.gradients(tf.tensor2d(x.values, [PLACES, site.inFeatures]), tf.div(tf.tensor2d(gradient.values, [PLACES, site.outFeatures]), count))
+      const { x, gradient, output } = row.get(site.name)!
+      const seen = { output: tf.tensor2d(output.values, [PLACES, site.outFeatures]), norm: tf.tensor1d(normOf(site).values) }
+      const gradients = auxiliary.gradients(tf.tensor2d(x.values, [PLACES, site.inFeatures]), tf.div(tf.tensor2d(gradient.values, [PLACES, site.outFeatures]), count), seen)
       return [...gradients.values()].flatMap(tensor => [...tensor.dataSync()])
     })
     auxiliary.dispose()

@@ -36,6 +36,7 @@ describe('the queue of a host', () => {
       info: model.info,
       engine: model.engine,
       dispose: async () => { await Promise.resolve() },
+      startNorms: async sites => await model.startNorms(sites),
       pass: async pass => {
         passes.push(pass)
         return await model.pass(pass)

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { startBackend } from '../../../src/engine/backend.js'
 import { OPTIMIZERS } from '../../../src/gl/optimizer.js'
-import { writeAdapter } from '../../../src/gl/peft.js'
+import { writeAdapter } from '../../../src/gl/peft/write-adapter.js'
 import { jobId, specsOf } from '../../../src/job.js'
 import { describeModel, type ModelInfo } from '../../../src/model/base-model.js'
 import { parseTrainOptions } from '../../../src/node/trainer/options.js'
@@ -135,6 +135,29 @@ describe('the plan of a trainer', () => {
       expect((await of({ aux: 'low-rank~linear', mode: 'alone', merge })).job.merge).to.equal(merge)
     }
     expect((await of({ aux: 'mlp' })).job.kinds).to.deep.equal(['mlp'])
+  })
+
+  it('is refused where what a module gives by itself is wanted, and something is merged into it', async () => {
+    for (const aux of ['low-rank~ia3', 'dora~linear']) {
+      for (const merge of ['during', 'after'] as const) await expectRefused({ aux, mode: 'collaboration', merge }, 'InvalidOptionError', aux.includes('ia3') ? 'ia3' : 'dora', '--merge never')
+      expect((await of({ aux, mode: 'collaboration', merge: 'never' })).job.kinds).to.deep.equal(aux.split('~'))
+    }
+    expect((await of({ aux: 'ia3~dora', mode: 'collaboration' })).job.merge).to.equal('during') // nothing is
+  })
+
+  it('is refused where there are no auxiliaries of its kind at a site', async () => {
+    for (const aux of ['ia3', 'dora', 'low-rank~dora']) await expectRefused({ aux, sites: ['wte', 'c_attn'] }, 'InvalidOptionError', 'wte')
+  })
+
+  it('has a dropout, where nothing is merged in training and all have an x to drop values of', async () => {
+    const { job, auxiliary } = await of({ dropout: 0.25, merge: 'after' })
+    expect([job.auxiliary.dropout, auxiliary.dropout]).to.deep.equal([0.25, 0.25])
+    expect(jobId(job)).to.not.equal(jobId((await of({ merge: 'after' })).job))
+    expect(jobId((await of({ dropout: 0, merge: 'after' })).job)).to.equal(jobId((await of({ merge: 'after' })).job))
+    await expectRefused({ dropout: 0.25, merge: 'during' }, 'InvalidOptionError', '0.25', '--merge never')
+    await expectRefused({ dropout: 0.25, mode: 'collaboration' }, 'InvalidOptionError', '0.25', '--merge never')
+    await expectRefused({ dropout: 0.25, aux: 'ia3' }, 'InvalidOptionError', 'ia3')
+    for (const dropout of [-0.1, 1, NaN]) expect(() => parseTrainOptions({ ...GIVEN, dropout }), `${dropout}`).to.throw().with.property('name', 'InvalidOptionError')
   })
 
   describe('with ranks and alphas by pattern', () => {

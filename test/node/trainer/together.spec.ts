@@ -9,7 +9,7 @@ const EMPTY_BATCH: Batch = { rows: 0, tensors: new Map() }
 function recorder (): { runner: StepRunner, ran: Step[] } {
   const ran: Step[] = []
   const runner: StepRunner = {
-    open: async () => { await Promise.resolve() },
+    open: async () => await Promise.resolve(new Map()),
     recover: async error => await Promise.reject(error),
     run: async step => {
       ran.push(step)
