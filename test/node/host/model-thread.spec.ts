@@ -198,7 +198,8 @@ describe('host: a model in a thread of its own', () => {
     const { model, worker } = await withWorker()
     const merged = mergedOf(model.info, 'a', 5)
     const expected = await whole(model.pass(passOf(model.info, { merged })))
-    const waiting = failureOf(model.pass(passOf(model.info, { merged })))
+    const long = { batch: randomBatch(10_000, model.info.positions, model.info.vocabSize, seeded(1)), beside: [] } // the thread ends within it
+    const waiting = failureOf(model.pass(passOf(model.info, { parts: [long], merged })))
     await worker.terminate()
     expect((await waiting).name).to.equal('EngineError')
     expect(await whole(model.pass(passOf(model.info, { merged }))), 'it is merged again').to.deep.equal(expected)
