@@ -2,7 +2,7 @@ import type { StepReply, StepRequest } from '../../protocols/step/index.js'
 import type { SiteData } from '../../types.js'
 
 /** What a trainer asks for: the job, wire form and contribution are its runner's to add. */
-export type Step = Pick<StepRequest, 'step' | 'purpose' | 'adapted' | 'batch' | 'contribution' | 'together'>
+export type Step = Pick<StepRequest, 'step' | 'oldest' | 'purpose' | 'adapted' | 'batch' | 'contribution' | 'together'>
 
 /** What a host gives for a step. */
 export interface StepResult {
@@ -16,11 +16,15 @@ export interface StepRunner {
   /** Has the job open somewhere, and what is known there of its members. */
   open (signal: AbortSignal): Promise<void>
 
-  /** @param use what is done with the result: adaptation data that are left when it ends are not waited for */
+  /**
+   * Several steps may run at once.
+   *
+   * @param use what is done with the result: adaptation data that are left when it ends are not waited for
+   */
   run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T>
 
   /**
-   * After `run` has failed: ends when it makes sense to try the step again, at this host or at
+   * After `run` has failed with this error: ends when it makes sense to try the step again, at this host or at
    * another one.
    *
    * @throws the error, or the signal's reason, if it does not

@@ -14,7 +14,7 @@ import { ModelThread } from '../host/model-thread.js'
 import { Jobs, type JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Reporter } from '../reporter.js'
-import { CheckpointFile } from './checkpoint.js'
+import { CheckpointFile, type Progress } from './checkpoint.js'
 import { evaluate } from './evaluate.js'
 import { type HostChoice, MeshHosts } from './mesh-hosts.js'
 import { isFolder, modelInFolder, modelInMesh, type ModelSource, sourceInFolder } from '../model-source.js'
@@ -25,6 +25,7 @@ import { createLearner, planOf, runId } from './plan.js'
 import { type Forgetting, Review } from './review.js'
 import { describePrivacy, explained, privacyOf, type PrivacyReport } from './privacy.js'
 import { settle } from './settle.js'
+import { reach } from './staleness.js'
 import { standingIn } from './standing.js'
 import type { StepRunner } from './step-runner.js'
 import { Together } from './together.js'
@@ -63,6 +64,8 @@ export interface TrainReport {
   readonly wire: WireForm
   /** Steps that were one pass at the host with steps of others. */
   readonly sharedSteps: number
+  /** Steps whose data were made with an auxiliary that had been fitted since: tries that were refused, and those that were weighted less. */
+  readonly stale: Progress['stale']
   readonly bytes: TrafficReport
   /** What training was private by, and what that costs; null where it was not. */
   readonly privacy: PrivacyReport | null
@@ -230,11 +233,13 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
       ...(privacy && { tokensOf: privacy.tokensOf }),
       checkpoint,
       steps: options.steps,
+      pace: options,
       unit: predictedBy(info.task),
       reporter
-    }, saved?.progress ?? { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 0, baseLoss: null })
+    }, saved?.progress ?? { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 0, baseLoss: null, stale: { refused: 0, decayed: 0 } }, saved?.older)
     const { step } = training.progress
     if (step > 0) reporter.log(step < options.steps ? `resuming job ${options.job} after step ${step}` : `job ${options.job} is done; to train anew, give another --job or other settings`)
+    if (options.ahead > 0 && reach(0, options) === 1) reporter.log('--ahead changes nothing with --interval 1: with --stale refuse each step waits for the fit before it')
     await runner.open(signal)
     if (place.lasting) reporter.log(`the host sends ${describeWire(wire)}`)
     if (privacy !== undefined) reporter.log(`private: ${describePrivacy(privacy.report(options.steps))}`)
@@ -300,6 +305,7 @@ function reportOf (
     tokensPerSecond: speed(progress),
     heldOut: { base: progress.baseLoss, adapted },
     sharedSteps: progress.sharedSteps,
+    stale: progress.stale,
     bytes: bytes(),
     members: members.held.map(({ peer, round, tokens }) => ({ peer, round, tokens })),
     ...others
