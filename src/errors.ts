@@ -58,6 +58,11 @@ export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'
 }
 
+/** Adaptation data were made with an auxiliary that has been fitted since. */
+export class StaleDataError extends Error {
+  override readonly name = 'StaleDataError'
+}
+
 /** A step needs more memory than its engine may take. */
 export class MemoryLimitError extends Error {
   override readonly name = 'MemoryLimitError'

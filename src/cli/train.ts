@@ -8,8 +8,10 @@ import { ColaNode } from '../node/node.js'
 import { MIXED, parseTrainOptions } from '../node/trainer/options.js'
 import { RATES } from '../node/trainer/plan.js'
 import { describePrivacy } from '../node/trainer/privacy.js'
+import { STALE_RULES } from '../node/trainer/staleness.js'
 import { WIRE_OPTIONS } from '../node/trainer/wire-form.js'
 import { type TrainContext, type TasksReport, trainInMesh, trainLocally, type TrainReport, trainTasksInMesh, trainTasksLocally } from '../node/trainer/train.js'
+import { MAX_AHEAD } from '../protocols/step/index.js'
 import { AUXILIARY_KINDS, MERGES, MODES } from '../types.js'
 import { type Context, defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
@@ -54,6 +56,8 @@ export const train = defineCommand({
     maxGradNorm: { type: 'number', above: 0, describe: 'norm that gradients are clipped to (default: not clipped)' },
     clip: { type: 'choice', choices: CLIPS, default: 'global', describe: 'whose norm that is: of all gradients together, or of each site\'s auxiliary by itself' },
     interval: { type: 'integer', min: 1, default: 1, describe: 'batches gathered before a fit' },
+    ahead: { type: 'integer', min: 0, max: MAX_AHEAD, default: 0, describe: 'batches sent beyond the one that is waited for, so that host, wire and fit work at once' },
+    stale: { type: 'choice', choices: STALE_RULES, default: 'refuse', describe: 'adaptation data made with auxiliaries that were fitted s times since: refused, with batches sent ahead to the end of an interval only; or their gradients multiplied by (1 + s)^(-1/2)' },
     batchSize: { type: 'integer', min: 1, default: 8, describe: 'rows in a batch' },
     groupByLength: { type: 'boolean', describe: 'put rows of about the same length into a batch, so that less is filled up' },
     length: { type: 'integer', min: 2, describe: 'tokens in a row (default: 128, or what the model takes)' },

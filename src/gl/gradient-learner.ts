@@ -119,15 +119,17 @@ export class GradientLearner {
   /**
    * The batch is whole: it counts from now on.
    *
+   * @param weight what its gradients are multiplied by
    * @throws {UnknownSiteError} if a site is missing; the batch is then forgotten
    */
-  endBatch (): void {
+  endBatch (weight = 1): void {
     const missing = [...this.#auxiliaries.keys()].filter(site => !this.#arrived.has(site))
     if (missing.length > 0 && this.#private?.empty !== true) {
       this.dropBatch()
       throw new UnknownSiteError(`no adaptation data came for ${missing.join(', ')}`)
     }
-    for (const [name, gradient] of this.#private?.end(this.#auxiliaries.values()) ?? this.#arriving) {
+    for (const [name, arrived] of this.#private?.end(this.#auxiliaries.values()) ?? this.#arriving) {
+      const gradient = weighted(arrived, weight)
       const sum = this.#sums.get(name)
       this.#sums.set(name, sum === undefined ? gradient : tf.add(sum, gradient))
       if (sum !== undefined) tf.dispose([sum, gradient])
@@ -278,6 +280,14 @@ function tensorsOf (site: Site, data: SitePair, copy: (values: TensorValues) => 
     gradient: tf.tensor2d(copy(gradient.values), outputs),
     seen: { ...(output && { output: tf.tensor2d(copy(output.values), outputs) }), ...(norm && { norm: tf.tensor1d(copy(norm.values)) }) }
   }
+}
+
+/** The gradient is disposed of where another one takes its place. */
+function weighted (gradient: tf.Tensor, weight: number): tf.Tensor {
+  if (weight === 1) return gradient
+  const product = tf.mul(gradient, weight)
+  gradient.dispose()
+  return product
 }
 
 function checkFinite (name: string, values: TensorValues): void {

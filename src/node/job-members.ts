@@ -59,6 +59,8 @@ export class JobMembers extends EventTarget {
   /** When there was last news of a peer, in milliseconds since 1970. */
   readonly #newsAt = new Map<string, number>()
   readonly #pulling = new Set<string>()
+  /** Rounds that are kept of a peer, where they are others than by the job's mode. */
+  readonly #kept = new Map<string, number>()
   /** Auxiliaries of each peer by their ids, latest last. */
   readonly #adapters = new Map<string, Map<string, Contributed>>()
 
@@ -86,6 +88,9 @@ export class JobMembers extends EventTarget {
 
   /** In milliseconds since 1970; 0 for never. */
   newsAt (peer: string): number { return this.#newsAt.get(peer) ?? 0 }
+
+  /** Keeps so many rounds of a peer, or as many as the job's mode wants: of a trainer itself, those with which steps of its own are under way. */
+  keep (peer: string, rounds: number): void { this.#kept.set(peer, rounds) }
 
   /**
    * Hears of a record whose signature is right. Where contributions are averaged its auxiliary is fetched in the
@@ -142,8 +147,9 @@ export class JobMembers extends EventTarget {
   #tidy (peer: string): void {
     const kept = this.#adapters.get(peer) ?? new Map<string, Contributed>()
     const { job, release } = this.#init
+    const rounds = Math.max(job.mode === 'joint' ? ROUNDS_KEPT : 1, this.#kept.get(peer) ?? 1)
     for (const oldest of kept.keys()) {
-      if (kept.size <= (job.mode === 'joint' ? ROUNDS_KEPT : 1)) return
+      if (kept.size <= rounds) return
       if (oldest === this.#held.get(peer)?.id) continue
       kept.delete(oldest)
       const shared = [...this.#adapters.values()].some(own => own.has(oldest)) // members may start alike

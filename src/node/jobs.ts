@@ -84,6 +84,15 @@ export class Jobs implements RecordStore {
   }
 }
 
+interface ContributeOptions {
+  /** Tokens that the peer has trained on so far. */
+  readonly tokens: number
+  /** Whether it is the peer's last. */
+  readonly final: boolean
+  /** Whether the other members are told of it. @default true */
+  readonly told?: boolean
+}
+
 /** A job that this node takes part in: its members, and its topic where there is a network. */
 export class JoinedJob {
   readonly id: string
@@ -109,13 +118,13 @@ export class JoinedJob {
   }
 
   /** Publishes the auxiliary of this peer's own: it is this peer's latest contribution from now on. */
-  async contribute (adapter: AdapterTensors, { tokens, final }: { readonly tokens: number, readonly final: boolean }): Promise<ContributionRecord> {
+  async contribute (adapter: AdapterTensors, { tokens, final, told = true }: ContributeOptions): Promise<ContributionRecord> {
     const { identity, store } = this.#init
     const manifest = store.put(encodeAdapter(adapter), 'contribution')
     const round = (this.members.heardOf(this.peer)?.round ?? 0) + 1
     const record = await signRecord(identity, { job: this.id, round, tokens, final, manifest })
     await this.members.fetch(record, AbortSignal.timeout(1)) // it is in the store
-    await this.announce([record])
+    if (told) await this.announce([record])
     return record
   }
 

@@ -282,6 +282,31 @@ describe('gl: the learner', () => {
     expect(together.adapter).to.not.deep.equal((await fitted(sites, { maxNorm })).adapter)
   })
 
+  it('counts a batch as its weight says, and in full unless told otherwise', async () => {
+    const [data] = batches(1)
+    const halved = new Map([...data].map(([site, own]) => [site, change(own, 'gradient', { values: own.gradient.values.map(value => value / 2) })]))
+    const [learner, other] = [learnerOf({ optimizer: 'sgd' }), learnerOf({ optimizer: 'sgd' })]
+    for (const [site, own] of data) learner.gather(site, own)
+    learner.endBatch(1 / 2)
+    await learner.fit()
+    await train(other, [halved])
+    expect(await learner.adapter()).to.deep.equal(await other.adapter())
+    for (const [site, own] of data) learner.gather(site, own)
+    learner.endBatch(1)
+    await learner.fit()
+    await train(other, [data])
+    expect(await learner.adapter()).to.deep.equal(await other.adapter())
+    const before = tf.memory().numTensors
+    for (let batch = 0; batch < 2; batch++) {
+      for (const [site, own] of data) learner.gather(site, own)
+      learner.endBatch(1 / 2)
+    }
+    await learner.fit()
+    expect(tf.memory().numTensors).to.equal(before)
+    learner.dispose()
+    other.dispose()
+  })
+
   it('learns from what pairs do to factors what it learns from the pairs', async () => {
     const [learner, other] = [learnerOf({ interval: 2 }), learnerOf({ interval: 2 })]
     for (const batch of batches(4)) {

@@ -47,6 +47,18 @@ describe('kill -9', function () {
     await again.ended
   })
 
+  it('of a trainer whose steps run ahead: the same command sends these again with the same auxiliaries, and ends as an undisturbed run', async () => {
+    scene.host('host', '--model', MODEL)
+    const args = ['--model', MODEL, '--data', data, '--batch-size', '1', '--length', '16', '--held-out-rows', '2', '--lr', '0.01', '--steps', '60', '--ahead', '3', '--stale', 'decay']
+    const undisturbed = reportOf(scene.local('alone', ...args))
+    const victim = scene.train('trainer', ...args)
+    await saidBy(victim, /training +\d+\/60/)
+    victim.process.kill('SIGKILL')
+    await victim.ended
+    const { losses, deltaHash, stale } = await reportOf(scene.train('trainer', ...args))
+    expect({ losses, deltaHash, stale }).to.deep.equal({ losses: (await undisturbed).losses, deltaHash: (await undisturbed).deltaHash, stale: { refused: 0, decayed: 59 } })
+  })
+
   it('of the host: the trainer waits for the next one, and its losses are those of an undisturbed run', async () => {
     const first = scene.host('host', '--model', MODEL)
     const args = ['--model', MODEL, '--data', data, '--batch-size', '1', '--length', '16', '--held-out-rows', '2', '--lr', '0.01', '--steps', '60']

@@ -320,6 +320,16 @@ describe('the members of a job', () => {
       expect(here.rounds).to.deep.equal([2])
     })
 
+    it('of rounds before the last that are kept, of the trainer of which they are kept', async () => {
+      const other = await roundsOf(await Author.of(jobOf('alone')), 3)
+      const here = new Here('alone', [...rounds, ...other])
+      here.members.keep(author.peer, 3)
+      await here.fetch(...rounds.slice(0, 3))
+      expect(here.released).to.deep.equal([])
+      await here.fetch(...rounds.slice(3), ...other)
+      expect(here.released).to.have.members(idsOf([...rounds.slice(0, 3), ...other.slice(0, 2)]))
+    })
+
     it('of rounds before the last four where members move one auxiliary', async () => {
       const here = new Here('joint', rounds)
       await here.fetch(...rounds.slice(0, 4))

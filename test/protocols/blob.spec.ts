@@ -101,7 +101,7 @@ describe('blob', () => {
     const bytes = randomBytes(1000)
     const other = await holder()
     const [friend, asked] = [await nodes.add(), soon()]
-    other.store.add({ manifest: manifestOf(bytes), bytes, kind: KIND, to: friend.peerId })
+    other.store.add({ manifest: manifestOf(bytes), bytes, kind: KIND, to: [friend.peerId] })
     expect((await failureOf(blobs.pull(manifestOf(bytes), [other.node.peerId], { kind: KIND, signal: asked }))).name).to.equal('BlobUnavailableError')
     const theirs = blob({ store: new BlobStore() })(friend)
     await theirs.start()

@@ -46,7 +46,7 @@ function batchOf (rows: number, length: number): Batch {
 }
 
 function requestOf (fields: Partial<StepRequest> = {}): StepRequest {
-  return { job: 'b'.repeat(64), step: 1, purpose: 'train', adapted: true, wire: 'f32', sites: [...JOB.sites], contribution: null, batch: batchOf(2, 3), ...fields }
+  return { job: 'b'.repeat(64), step: 1, oldest: 0, purpose: 'train', adapted: true, wire: 'f32', sites: [...JOB.sites], contribution: null, batch: batchOf(2, 3), ...fields }
 }
 
 /** What a host does, at once or in time. */

@@ -11,6 +11,7 @@ import { dropoutKey } from '../../tensor/dropout.js'
 import type { WeightNorms } from '../../tensor/weight-norms.js'
 import type { AdaptationData, FloatTensor, Site } from '../../types.js'
 import { type Applied, appliedTo, BASE_ALONE } from '../applied.js'
+import { type Member, memberOf } from '../job-members.js'
 import type { Jobs, JoinedJob } from '../jobs.js'
 import type { EncodedParts } from './encoded-part.js'
 import type { LentModel } from './lent-model.js'
@@ -120,41 +121,48 @@ export class Host {
     this.#checkSize(request)
     const unknown = request.sites.find(site => !joined.job.sites.includes(site))
     if (unknown !== undefined) throw new UnknownSiteError(`${unknown} is no site of the job`)
-    await this.#take(peer, request, joined, signal)
-    return await this.#run(peer, request, joined, delivery, signal)
+    const own = await this.#take(peer, request, joined, signal)
+    return await this.#run(peer.toString(), own, request, joined, delivery, signal)
   }
 
-  async #run (peer: PeerId, { batch, adapted, purpose, job, step, wire, sites, together }: StepRequest, joined: JoinedJob, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
+  async #run (
+    trainer: string, own: Member | undefined, { batch, adapted, purpose, job, step, wire, sites, together }: StepRequest, joined: JoinedJob, delivery: Delivery, signal: AbortSignal
+  ): Promise<HostedStep> {
     const { members, job: { seed, auxiliary: { dropout = 0 } } } = joined
-    const { loss, tokens, version, data, parts, timings, shared } = await this.#queue.pass({
+    const { loss, tokens, applied: { version, records = [] }, data, parts, timings, shared } = await this.#queue.pass({
       job,
+      trainer,
       batch,
-      ...(together && { together: { id: `${peer.toString()}/${together.id}`, size: together.size } }),
+      ...(together && { together: { id: `${trainer}/${together.id}`, size: together.size } }),
       wire: purpose === 'train' ? wire : 'f32',
       encoded: delivery === 'parts',
-      ...(purpose === 'train' && dropout > 0 && { dropout: { rate: dropout, key: dropoutKey(seed, peer.toString(), step) } }),
+      ...(purpose === 'train' && dropout > 0 && { dropout: { rate: dropout, key: dropoutKey(seed, trainer, step) } }),
       sites: purpose === 'train' ? sites : [],
       rank: highestRank(joined.job),
       applied: () => {
-        const applied = adapted ? appliedTo(peer.toString(), joined.job, members, purpose) : BASE_ALONE
+        const applied = adapted ? appliedTo(trainer, joined.job, members, purpose, own) : BASE_ALONE
         if (purpose === 'train' && wire === 'factors') checkFactors(applied, sites)
         if (purpose === 'train' && wire !== 'factors') checkSeen(applied, joined.job, sites)
         return applied
       }
     }, signal)
     if (purpose === 'train') this.#measure(tokensOf(batch, this.model.info.sites), timings.pass)
-    const shown = version === null || joined.job.mode === 'alone' ? [] : members.held.map(({ record }) => record)
-    return { reply: { loss, tokens, version, members: shown, timings, shared }, data, parts }
+    return { reply: { loss, tokens, version, members: [...records], timings, shared }, data, parts }
   }
 
-  /** The trainer's latest auxiliary counts before the pass begins. */
-  async #take (peer: PeerId, { contribution, job }: StepRequest, { members }: JoinedJob, signal: AbortSignal): Promise<void> {
-    if (contribution === null) return
-    if (contribution.job !== job || contribution.peer !== peer.toString()) {
+  /**
+   * The trainer's auxiliary counts before the pass begins, unless a later one does.
+   *
+   * @returns the one for which the batch is made; undefined where there is none, or all rows meet one mean
+   */
+  async #take (peer: PeerId, { contribution, job: id }: StepRequest, { job, members }: JoinedJob, signal: AbortSignal): Promise<Member | undefined> {
+    if (contribution === null) return undefined
+    if (contribution.job !== id || contribution.peer !== peer.toString()) {
       throw new ProtocolError('the contribution of a step must be of its job, and its trainer\'s own')
     }
     if (!await verifyRecord(contribution)) throw new ProtocolError('the contribution\'s signature is wrong')
     await members.fetch(contribution, signal)
+    return job.mode === 'joint' ? undefined : memberOf(contribution, await members.contributedBy(contribution, signal))
   }
 
   #checkSize ({ batch }: StepRequest): void {

@@ -12,6 +12,8 @@ import type { LentModel, LentPass, LentResult } from './lent-model.js'
 export interface PassRequest {
   /** Id of the job. */
   readonly job: string
+  /** Whose rows they are. */
+  readonly trainer: string
   readonly batch: Batch
   /** Names of the sites at which x and ∇ĥ are wanted; none for a forward pass alone. */
   readonly sites: readonly string[]
@@ -30,7 +32,7 @@ export interface PassRequest {
 }
 
 export interface Pass extends LentResult {
-  readonly version: string | null
+  readonly applied: Applied
   /** In milliseconds. */
   readonly timings: { readonly queued: number, readonly pass: number }
   /** Requests that were this pass. */
@@ -179,8 +181,8 @@ export class PassQueue {
     try {
       const results = await this.#model.pass(passOf(group))
       const pass = performance.now() - began
-      for (const [i, { came, applied: { version }, resolve }] of group.entries()) {
-        resolve({ ...results[i], version, timings: { queued: began - came, pass }, shared: group.length })
+      for (const [i, { came, applied, resolve }] of group.entries()) {
+        resolve({ ...results[i], applied, timings: { queued: began - came, pass }, shared: group.length })
       }
     } catch (error) {
       if (group.length === 1) {
@@ -208,7 +210,8 @@ function stateOf ({ request: { job }, applied: { version, merged } }: Ready): st
 }
 
 /**
- * Whether it wants the same sites, and does not make the pass too long.
+ * Whether it wants the same sites, and does not make the pass too long. Of one trainer's steps of a job each is a pass of its
+ * own: what comes of them does not depend on how far they run ahead.
  *
  * @param all sites of the model
  */
@@ -217,6 +220,8 @@ function fits (group: readonly Waiting[], other: Waiting, all: readonly Site[]):
   const longest = Math.max(...[...group, other].map(({ request }) => widthOf(request, all)))
   const rows = [...group, other].reduce((sum, { request }) => sum + request.batch.rows, 0)
   const bytes = bytesOf([...group, other].map(({ request }) => request))
+  const { job, trainer } = other.request
+  if (group.some(({ request }) => request.job === job && request.trainer === trainer)) return false
   const short = rows * longest <= JOINED_TOKENS || isMate(group[0], other)
   return group[0].request.sites.join() === other.request.sites.join() && short && bytes <= JOINED_BYTES
 }

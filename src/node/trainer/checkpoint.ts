@@ -4,6 +4,7 @@ import { InvalidTensorError } from '../../errors.js'
 import { replaceFile } from '../../files.js'
 import { decodeSafetensors, encodeSafetensors } from '../../tensor/safetensors.js'
 import type { AdapterTensors, AuxiliaryTensors, FloatTensor, NamedTensors } from '../../types.js'
+import type { Version } from './own-versions.js'
 
 /** How far a run has come. */
 export interface Progress {
@@ -19,6 +20,8 @@ export interface Progress {
   readonly sharedSteps: number
   /** Held-out loss of the base model alone; null where nothing is held out, or it was not taken yet. */
   readonly baseLoss: number | null
+  /** Steps whose data were made with an auxiliary that had been fitted since: tries that were refused, and those that were weighted less. */
+  readonly stale: { readonly refused: number, readonly decayed: number }
 }
 
 export interface Checkpoint {
@@ -27,6 +30,8 @@ export interface Checkpoint {
   readonly adapter: AdapterTensors
   /** See `GradientLearner.state`. */
   readonly learner: NamedTensors
+  /** Those of the trainer's earlier auxiliaries with which steps are under way, oldest first. */
+  readonly older: readonly Version[]
 }
 
 /** Nobody else may read it: what hides the rows of a private run is in it, and sums of them that have no noise yet. */
@@ -34,15 +39,20 @@ const MODE = 0o600
 
 const ADAPTER = 'adapter|'
 const LEARNER = 'learner|'
+const OLDER = 'older|'
+
+const count = z.number().int().nonnegative()
 
 const progressSchema = z.object({
   run: z.string(),
-  step: z.number().int().nonnegative(),
-  tokens: z.number().int().nonnegative(),
+  step: count,
+  tokens: count,
   losses: z.array(z.number()),
   milliseconds: z.number().nonnegative(),
-  sharedSteps: z.number().int().nonnegative(),
-  baseLoss: z.number().nullable()
+  sharedSteps: count,
+  baseLoss: z.number().nullable(),
+  stale: z.object({ refused: count, decayed: count }),
+  older: z.array(z.object({ fits: count, tokens: count }))
 })
 
 /** A run's state in one file, so that the same command goes on where it was ended, or killed. */
@@ -69,25 +79,39 @@ export class CheckpointFile {
     if (bytes === undefined) return undefined
     try {
       const { tensors, metadata } = decodeSafetensors(bytes)
-      const { run, ...progress } = progressSchema.parse(JSON.parse(metadata.colanet))
+      const { run, older, ...progress } = progressSchema.parse(JSON.parse(metadata.colanet))
       if (run !== this.#run) return undefined
-      return { progress, adapter: adapterOf(tensors), learner: starting(tensors, LEARNER) }
+      return {
+        progress,
+        adapter: adapterOf(starting(tensors, ADAPTER)),
+        learner: starting(tensors, LEARNER),
+        older: older.map(version => ({ ...version, adapter: adapterOf(starting(tensors, olderPrefix(version))) }))
+      }
     } catch (cause) {
       throw new InvalidTensorError(`${this.path} is damaged (${(cause as Error).message}); move it away to begin anew`, { cause })
     }
   }
 
   /** Whole or not at all. */
-  async save ({ progress, adapter, learner }: Checkpoint): Promise<void> {
-    const own = [...adapter].flatMap(([site, tensors]) => [...tensors].map(([name, tensor]) => [`${ADAPTER}${site}|${name}`, tensor] as const))
+  async save ({ progress, adapter, learner, older }: Checkpoint): Promise<void> {
+    const own = named(adapter, ADAPTER)
+    const others = older.flatMap(version => named(version.adapter, olderPrefix(version)))
     const rest = [...learner].map(([name, tensor]) => [LEARNER + name, tensor] as const)
-    const metadata = { colanet: JSON.stringify({ run: this.#run, ...progress }) }
-    await replaceFile(this.path, encodeSafetensors(new Map([...own, ...rest]), { metadata }), MODE)
+    const metadata = { colanet: JSON.stringify({ run: this.#run, ...progress, older: older.map(({ fits, tokens }) => ({ fits, tokens })) }) }
+    await replaceFile(this.path, encodeSafetensors(new Map([...own, ...others, ...rest]), { metadata }), MODE)
   }
 
   async remove (): Promise<void> {
     await rm(this.path, { force: true })
   }
+}
+
+function olderPrefix ({ fits }: Pick<Version, 'fits'>): string {
+  return `${OLDER}${fits}|`
+}
+
+function named (adapter: AdapterTensors, prefix: string): Array<readonly [string, FloatTensor]> {
+  return [...adapter].flatMap(([site, tensors]) => [...tensors].map(([name, tensor]) => [`${prefix}${site}|${name}`, tensor] as const))
 }
 
 function starting (tensors: NamedTensors, prefix: string): NamedTensors {
@@ -96,7 +120,7 @@ function starting (tensors: NamedTensors, prefix: string): NamedTensors {
 
 function adapterOf (tensors: NamedTensors): AdapterTensors {
   const adapter = new Map<string, Map<string, FloatTensor>>()
-  for (const [key, tensor] of starting(tensors, ADAPTER)) {
+  for (const [key, tensor] of tensors) {
     const [site, name] = key.split('|')
     const own: AuxiliaryTensors = (adapter.get(site) ?? new Map<string, FloatTensor>()).set(name, tensor as FloatTensor)
     adapter.set(site, own as Map<string, FloatTensor>)

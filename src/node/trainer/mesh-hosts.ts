@@ -54,6 +54,10 @@ export class MeshHosts implements StepRunner {
   readonly #client: StepClient
   readonly #failures = new Map<string, Failure>()
   #current: RemoteHost | undefined
+  /** The search for the next one: all steps that are under way wait for one and the same. */
+  #connecting: Promise<RemoteHost> | undefined
+  /** Where steps have failed. */
+  readonly #failedAt = new WeakMap<Error, RemoteHost>()
   /** Since when no step has gone well, in milliseconds since 1970. */
   #failingSince: number | undefined
   /** The host at which the job was opened again because it had forgotten it. */
@@ -65,30 +69,57 @@ export class MeshHosts implements StepRunner {
   }
 
   async open (signal: AbortSignal): Promise<WeightNorms> {
-    this.#current ??= await this.#connect(signal)
-    return this.#current.norms
+    return (await this.#host(signal)).norms
   }
 
   async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
-    this.#current ??= await this.#connect(signal)
-    const result = await this.#current.run(step, use, signal)
-    this.#failures.delete(this.#current.peer.toString())
-    this.#failingSince = undefined
-    this.#reopened = undefined
-    return result
+    const host = await this.#host(signal)
+    try {
+      const result = await host.run(step, use, signal)
+      this.#failingSince = undefined
+      if (host === this.#current) this.#trust(host)
+      return result
+    } catch (error) {
+      this.#failedAt.set(error as Error, host)
+      throw error
+    }
   }
 
+  /** Of several steps that fail at one host the first has it passed over, and the others go where that one goes. */
   async recover (error: Error, signal: AbortSignal): Promise<void> {
-    if (this.#current === undefined) throw error
-    const peer = this.#current.peer.toString()
+    const host = this.#failedAt.get(error)
+    if (host === undefined) throw error
+    if (host === this.#current) {
+      this.#leave(host, error)
+      if (this.#isFinal(error)) throw error
+    }
+    await this.#host(signal)
+  }
+
+  async #host (signal: AbortSignal): Promise<RemoteHost> {
+    if (this.#current !== undefined) return this.#current
+    this.#connecting ??= this.#next(signal).finally(() => { this.#connecting = undefined })
+    return await this.#connecting
+  }
+
+  async #next (signal: AbortSignal): Promise<RemoteHost> {
+    this.#current = await this.#connect(signal)
+    return this.#current
+  }
+
+  #trust ({ peer }: RemoteHost): void {
+    this.#failures.delete(peer.toString())
+    this.#reopened = undefined
+  }
+
+  #leave (host: RemoteHost, error: Error): void {
+    const peer = host.peer.toString()
     this.#current = undefined
     if (error.name === errors.UnknownJobError.name && this.#reopened !== peer) {
       this.#reopened = peer // it was restarted: open again
     } else {
       this.#pass(peer, error)
     }
-    if (this.#isFinal(error)) throw error
-    this.#current = await this.#connect(signal)
   }
 
   /** Whether every host on offer has said no, or no step has gone well for as long as a host is looked for. */
@@ -109,7 +140,7 @@ export class MeshHosts implements StepRunner {
     const deadline = new Deadline(patience, `a host of ${joined.job.model}`, signal)
     try {
       for (;;) {
-        const host = await this.#next(deadline.signal)
+        const host = await this.#choose(deadline.signal)
         try {
           const opened = await RemoteHost.open({ node, client: this.#client, peer: host, joined, model, wanted }, deadline.signal)
           reporter.log(`using host ${host.toString()}`)
@@ -129,7 +160,7 @@ export class MeshHosts implements StepRunner {
   }
 
   /** One of those that are on offer and not passed over, at random, so that trainers spread over hosts, but a trainer's jobs do not. */
-  async #next (signal: AbortSignal): Promise<PeerId> {
+  async #choose (signal: AbortSignal): Promise<PeerId> {
     const { choice, joined: { job: { model } } } = this.#init
     const search = new AbortController()
     this.#ask(model, AbortSignal.any([signal, search.signal])).catch(() => {}) // it ends with its signal

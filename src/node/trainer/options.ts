@@ -7,8 +7,9 @@ import { SCHEDULES } from '../../gl/schedule.js'
 import { MODEL_DTYPES } from '../../model/weights.js'
 import { QUANTIZATIONS } from '../../tensor/quantize.js'
 import { AUXILIARY_KINDS, MERGES, MODES } from '../../types.js'
-import { MAX_TOGETHER } from '../../protocols/step/constants.js'
+import { MAX_AHEAD, MAX_TOGETHER } from '../../protocols/step/constants.js'
 import { checkPrivacy } from './privacy-options.js'
+import { STALE_RULES } from './staleness.js'
 import { WIRE_OPTIONS } from './wire-form.js'
 
 const count = z.number().int().positive()
@@ -67,6 +68,10 @@ export const trainOptionsSchema = z.strictObject({
   clip: z.enum(CLIPS).default('global'),
   /** Batches that are gathered before a fit. */
   interval: count.default(1),
+  /** Steps that are sent beyond the one that is waited for, at most. */
+  ahead: z.number().int().min(0).max(MAX_AHEAD).default(0),
+  /** What becomes of data that were made with an auxiliary that has been fitted since. */
+  stale: z.enum(STALE_RULES).default('refuse'),
   batchSize: count.default(8),
   /** Whether rows of about the same length come together, so that less is filled up. */
   groupByLength: z.boolean().default(false),
@@ -128,6 +133,7 @@ export function parseTrainOptions (options: z.input<typeof trainOptionsSchema>):
   }
   checkBeside(parsed.data)
   checkPrivacy(parsed.data)
+  checkAhead(parsed.data)
   return parsed.data
 }
 
@@ -137,6 +143,14 @@ function checkSource ({ data, batch, tasks }: TrainOptions): void {
   if (given.length > 1) throw new InvalidOptionError(`${given.join(' and ')} exclude each other; use one of them`)
   const count = Object.keys(tasks ?? {}).length
   if (tasks !== undefined && (count === 0 || count > MAX_TOGETHER)) throw new InvalidOptionError(`${count} tasks are not possible; use 1 to ${MAX_TOGETHER}`)
+}
+
+function checkAhead ({ ahead, mode, tasks }: TrainOptions): void {
+  if (ahead === 0) return
+  if (mode === 'joint') {
+    throw new InvalidOptionError('in a joint job every member\'s fits move what a batch meets, so that data of steps that run ahead are stale by more than this trainer\'s own: --ahead cannot be used with --mode joint')
+  }
+  if (tasks !== undefined) throw new InvalidOptionError('the steps of several tasks wait for one another to be one pass: --ahead cannot be used with --tasks')
 }
 
 function checkBeside ({ beside, review, adapter, mode, aux = 'low-rank', ownAux = 'low-rank' }: TrainOptions): void {

@@ -215,7 +215,8 @@ function auxiliaryAt (site: Site, { auxiliary, composed, start }: Plan, { seed, 
 /** Names all that decides the numbers of a run: sha-256 in hex. */
 export function runId (options: TrainOptions, { job, auxiliary: { kind }, composed, fitted, start }: Plan, fingerprint: string): string {
   const { optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, clip, batchSize, groupByLength, steps, wire, dpClip, dpNoise, dpEpsilon, dpDelta } = options
-  const decisive = { job: jobId(job), kind, fitted: fitted.map(({ name }) => name), fingerprint, optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, clip, batchSize, groupByLength, steps, wire, dpClip, dpNoise, dpEpsilon, dpDelta }
+  const ahead = options.stale === 'decay' && options.ahead > 0 ? options.ahead : undefined // else it decides nothing
+  const decisive = { job: jobId(job), kind, fitted: fitted.map(({ name }) => name), fingerprint, optimizer, lr, weightDecay, schedule, warmup, maxGradNorm, clip, batchSize, groupByLength, steps, wire, dpClip, dpNoise, dpEpsilon, dpDelta, ahead }
   const hash = createHash('sha256').update(JSON.stringify(decisive))
   if (start !== undefined) hash.update(encodeAdapter(start))
   for (const { spec, tensors } of composed?.adapters.values() ?? []) hash.update(JSON.stringify([options.compose, spec])).update(encodeAdapter(tensors))

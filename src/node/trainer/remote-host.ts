@@ -48,8 +48,8 @@ export class RemoteHost {
   readonly #model: RemoteHostInit['model']
   readonly #topic: JobTopic
   readonly #wanted: Wanted
-  /** Where parts of adaptation data are put, in turns. */
-  readonly #places: Uint8Array[] = []
+  /** Where parts of a step's adaptation data were put, in turns; each step that runs has its own. */
+  readonly #spare: Uint8Array[][] = []
 
   private constructor ({ node, client, peer, joined, model, wanted }: RemoteHostInit, topic: JobTopic, norms: WeightNorms) {
     this.peer = peer
@@ -90,9 +90,31 @@ export class RemoteHost {
     try {
       const reply = await this.#client.step(this.peer, { ...step, job: this.#joined.id, wire, sites: sites.map(({ name }) => name) }, { signal })
       if (reply.tokens !== tokens) throw new ProtocolError(`the host counts ${reply.tokens} tokens in a batch that has ${tokens}`)
-      return await use({ reply, data: this.#receive(step, reply, announcements, signal) })
+      return await this.#use(step, reply, announcements, use, signal)
     } finally {
       await announcements.return?.()
+    }
+  }
+
+  /** The first data are on their way before they are asked for: a step that runs ahead waits for its turn meanwhile. */
+  async #use<T> (step: Step, reply: StepReply, announcements: Announcements, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
+    const deadline = new Deadline(DATA_TIMEOUT, `adaptation data of ${this.peer.toString()}`, signal)
+    const stop = (): void => { announcements.return?.().catch(this.#node.log) }
+    const onDisconnect = ({ detail }: CustomEvent<PeerId>): void => {
+      if (detail.equals(this.peer)) deadline.abort(new ProtocolError('the host went away before all of its data were here'))
+    }
+    const { mesh } = this.#node
+    deadline.signal.addEventListener('abort', stop)
+    mesh.addEventListener('peer:disconnect', onDisconnect)
+    const data = this.#receive(step, reply, announcements, deadline)
+    const first = data.next()
+    first.catch(() => {}) // it is told when it is asked for
+    try {
+      return await use({ reply, data: beginningWith(first, data) })
+    } finally {
+      mesh.removeEventListener('peer:disconnect', onDisconnect)
+      deadline.signal.removeEventListener('abort', stop)
+      deadline.abort(new ProtocolError('nobody waits for more of this step'))
     }
   }
 
@@ -106,39 +128,28 @@ export class RemoteHost {
     return from.equals(this.peer) && trainer === this.#joined.peer && said.step === step && said.version === version
   }
 
-  async * #receive (step: Step, reply: StepReply, announcements: Announcements, signal: AbortSignal): AsyncGenerator<readonly [string, SiteData]> {
+  async * #receive (step: Step, reply: StepReply, announcements: Announcements, deadline: Deadline): AsyncGenerator<readonly [string, SiteData], void> {
     const missing = new Set(step.purpose === 'train' ? this.#wanted.sites.map(({ name }) => name) : [])
-    const deadline = new Deadline(DATA_TIMEOUT, `adaptation data of ${this.peer.toString()}`, signal)
-    const stop = (): void => { announcements.return?.().catch(this.#node.log) }
-    const { mesh } = this.#node
-    const onDisconnect = ({ detail }: CustomEvent<PeerId>): void => {
-      if (detail.equals(this.peer)) deadline.abort(new ProtocolError('the host went away before all of its data were here'))
+    if (missing.size > 0 && this.#node.mesh.getConnections(this.peer).length === 0) throw new ProtocolError('the host went away before its data were here')
+    const places = this.#spare.pop() ?? []
+    const pulls: Array<Promise<AdaptationData>> = []
+    let turn = 0
+    const begin = async (): Promise<void> => {
+      const { manifest, sites } = await this.#announced(step, reply, announcements, missing, deadline.signal)
+      const layout = layoutOf(this.#wanted, sites, step.batch)
+      const pull = this.#pull(manifest, layout, places, turn++ % PLACES, deadline.signal)
+      pull.catch(() => {}) // it is told when it is waited for
+      pulls.push(pull)
     }
-    deadline.signal.addEventListener('abort', stop)
-    mesh.addEventListener('peer:disconnect', onDisconnect)
-    try {
-      if (missing.size > 0 && mesh.getConnections(this.peer).length === 0) throw new ProtocolError('the host went away before its data were here')
-      const pulls: Array<Promise<AdaptationData>> = []
-      let turn = 0
-      const begin = async (): Promise<void> => {
-        const { manifest, sites } = await this.#announced(step, reply, announcements, missing, deadline.signal)
-        const layout = layoutOf(this.#wanted, sites, step.batch)
-        const pull = this.#pull(manifest, layout, turn++ % PLACES, deadline.signal)
-        pull.catch(() => {}) // it is told when it is waited for
-        pulls.push(pull)
-      }
-      while (missing.size > 0 || pulls.length > 0) {
-        while (missing.size > 0 && pulls.length < PLACES - 1) await begin()
-        const data = await pulls.shift() ?? []
-        if (missing.size > 0) await begin() // is on its way while this one is used
-        yield * data
-        deadline.touch()
-      }
-    } finally {
-      mesh.removeEventListener('peer:disconnect', onDisconnect)
-      deadline.signal.removeEventListener('abort', stop)
-      deadline.abort(new ProtocolError('nobody waits for more of this step'))
+    while (missing.size > 0 || pulls.length > 0) {
+      while (missing.size > 0 && pulls.length < PLACES - 1) await begin()
+      const data = await pulls.shift() ?? []
+      if (missing.size > 0) await begin() // is on its way while this one is used
+      deadline.pause() // how long that takes is not the host's affair
+      yield * data
+      deadline.touch()
     }
+    this.#spare.push(places)
   }
 
   /** The next part that is wanted; its sites are missing no longer. */
@@ -156,13 +167,13 @@ export class RemoteHost {
     }
   }
 
-  /** @param place which of those that take turns */
-  async #pull (manifest: Manifest, layout: MessageLayout, place: number, signal: AbortSignal): Promise<AdaptationData> {
+  /** @param place which of the places, which take turns */
+  async #pull (manifest: Manifest, layout: MessageLayout, places: Uint8Array[], place: number, signal: AbortSignal): Promise<AdaptationData> {
     const { size } = manifest
     const most = mostBytes(layout)
     if (size > most) throw new ProtocolError(`the host announces ${size} bytes for ${layout.shapes.size} tensors, which have ${most} at most`)
-    if ((this.#places.at(place)?.byteLength ?? 0) < size) this.#places[place] = new Uint8Array(size)
-    const bytes = this.#places[place].subarray(0, size)
+    if ((places.at(place)?.byteLength ?? 0) < size) places[place] = new Uint8Array(size)
+    const bytes = places[place].subarray(0, size)
     await this.#node.blobs.pullInto(bytes, manifest, [this.peer], { kind: 'adaptation', signal })
     return decodeAdaptation(bytes, layout)
   }
@@ -178,6 +189,14 @@ function startNorms ({ norms }: OpenReply, { kinds }: Job, sites: readonly Site[
   if (kinds.every(kind => seenBy(kind) !== 'product')) return new Map()
   if (norms === undefined) throw new ProtocolError('the host does not give the norms that the job\'s auxiliaries start from')
   return decodeWeightNorms(norms, sites)
+}
+
+/** All of a generator of which the first was asked for already. */
+async function * beginningWith<T> (first: Promise<IteratorResult<T, void>>, rest: AsyncGenerator<T, void>): AsyncGenerator<T, void> {
+  const { value, done } = await first
+  if (done === true) return
+  yield value
+  yield * rest
 }
 
 function sorted (sites: readonly Site[]): Site[] {

@@ -3,7 +3,7 @@ import type { WeightNorms } from '../../tensor/weight-norms.js'
 import type { SiteData } from '../../types.js'
 
 /** What a trainer asks for: the job, wire form and contribution are its runner's to add. */
-export type Step = Pick<StepRequest, 'step' | 'purpose' | 'adapted' | 'batch' | 'contribution' | 'together'>
+export type Step = Pick<StepRequest, 'step' | 'oldest' | 'purpose' | 'adapted' | 'batch' | 'contribution' | 'together'>
 
 /** What a host gives for a step. */
 export interface StepResult {
@@ -21,11 +21,15 @@ export interface StepRunner {
    */
   open (signal: AbortSignal): Promise<WeightNorms>
 
-  /** @param use what is done with the result: adaptation data that are left when it ends are not waited for */
+  /**
+   * Several steps may run at once.
+   *
+   * @param use what is done with the result: adaptation data that are left when it ends are not waited for
+   */
   run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T>
 
   /**
-   * After `run` has failed: ends when it makes sense to try the step again, at this host or at
+   * After `run` has failed with this error: ends when it makes sense to try the step again, at this host or at
    * another one.
    *
    * @throws the error, or the signal's reason, if it does not

@@ -25,6 +25,7 @@ import { createLearner, planOf, runId } from './plan.js'
 import { type Forgetting, Review } from './review.js'
 import { describePrivacy, explained, privacyOf, type PrivacyReport } from './privacy.js'
 import { settle } from './settle.js'
+import { reach } from './staleness.js'
 import { standingIn } from './standing.js'
 import type { StepRunner } from './step-runner.js'
 import { Together } from './together.js'
@@ -63,6 +64,8 @@ export interface TrainReport {
   readonly wire: WireForm
   /** Steps that were one pass at the host with steps of others. */
   readonly sharedSteps: number
+  /** Steps whose data were made with an auxiliary that had been fitted since: tries that were refused, and those that were weighted less. */
+  readonly stale: Progress['stale']
   readonly bytes: TrafficReport
   /** What training was private by, and what that costs; null where it was not. */
   readonly privacy: PrivacyReport | null
@@ -101,7 +104,7 @@ export interface Place {
 /** Of who trains without a network: the same in every run, as masks of dropout are drawn from it. */
 const LOCAL_IDENTITY = new Uint8Array(32)
 
-const NO_PROGRESS: Progress = { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 0, baseLoss: null }
+const NO_PROGRESS: Progress = { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 0, baseLoss: null, stale: { refused: 0, decayed: 0 } }
 
 /** How often a host is asked again that does not have all contributions yet, in milliseconds. */
 const STATE_INTERVAL = 500
@@ -223,6 +226,7 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
   const runner = place.runner(joined, { wire, auxiliary, sites })
   const { step } = saved?.progress ?? NO_PROGRESS
   if (step > 0) reporter.log(step < options.steps ? `resuming job ${options.job} after step ${step}` : `job ${options.job} is done; to train anew, give another --job or other settings`)
+  if (options.ahead > 0 && reach(0, options) === 1) reporter.log('--ahead changes nothing with --interval 1: with --stale refuse each step waits for the fit before it')
   const norms = await runner.open(signal)
   if (place.lasting) reporter.log(`the host sends ${describeWire(wire)}`)
   if (privacy !== undefined) reporter.log(`private: ${describePrivacy(privacy.report(options.steps))}`)
@@ -240,9 +244,10 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
       ...(privacy && { tokensOf: privacy.tokensOf }),
       checkpoint,
       steps: options.steps,
+      pace: options,
       unit: predictedBy(info.task),
       reporter
-    }, saved?.progress ?? NO_PROGRESS)
+    }, saved?.progress ?? NO_PROGRESS, saved?.older)
     await takeBaseLoss(training, runner, data.heldOut, context)
     const review = await Review.begin({ options, earlier: plan.composed?.adapters ?? new Map(), source: place.source, jobs, runner: place.runner, reporter }, signal)
     await training.contribute(step === options.steps)
@@ -305,6 +310,7 @@ function reportOf (
     tokensPerSecond: speed(progress),
     heldOut: { base: progress.baseLoss, adapted },
     sharedSteps: progress.sharedSteps,
+    stale: progress.stale,
     bytes: bytes(),
     members: members.held.map(({ peer, round, tokens }) => ({ peer, round, tokens })),
     ...others

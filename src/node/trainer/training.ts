@@ -1,13 +1,17 @@
+import { StaleDataError } from '../../errors.js'
 import type { GradientLearner } from '../../gl/gradient-learner.js'
 import type { ContributionRecord } from '../../protocols/contribution/index.js'
 import type { StepReply } from '../../protocols/step/index.js'
 import { dropoutKey, dropOut } from '../../tensor/dropout.js'
-import type { Batch, SiteData } from '../../types.js'
+import type { AdapterTensors, Batch, SiteData } from '../../types.js'
 import type { JoinedJob } from '../jobs.js'
 import type { Reporter } from '../reporter.js'
 import type { CheckpointFile, Progress } from './checkpoint.js'
+import { type ContributedVersion, OwnVersions, type Version } from './own-versions.js'
+import { Pipeline, type Turn } from './pipeline.js'
+import { decayOf, fitsWhenSent, type Pace, reach } from './staleness.js'
 import type { Standing } from './standing.js'
-import { type StepRunner, withRecovery } from './step-runner.js'
+import { type StepResult, type StepRunner, withRecovery } from './step-runner.js'
 
 export interface TrainingInit {
   readonly joined: JoinedJob
@@ -23,6 +27,7 @@ export interface TrainingInit {
   readonly checkpoint: CheckpointFile
   /** In all. */
   readonly steps: number
+  readonly pace: Pace
   /** What a prediction is of, for people. */
   readonly unit: string
   readonly reporter: Reporter
@@ -32,16 +37,23 @@ export interface TrainingInit {
 export class Training {
   readonly #init: TrainingInit
   #progress: Progress
-  /** This trainer's latest; null before its first. */
-  #contribution: ContributionRecord | null = null
+  /** Those with which steps were under way when the progress was saved. */
+  readonly #older: Version[]
+  readonly #versions: OwnVersions
 
-  constructor (init: TrainingInit, progress: Progress) {
+  /** @param older versions with which steps were under way when the progress was saved */
+  constructor (init: TrainingInit, progress: Progress, older: readonly Version[] = []) {
+    const { joined: { members, peer }, pace: { ahead } } = init
     this.#init = init
     this.#progress = progress
+    this.#older = [...older]
+    this.#versions = new OwnVersions(peer, ahead + 1)
+    members.keep(peer, ahead + 1)
   }
 
   get progress (): Progress { return this.#progress }
-  get contribution (): ContributionRecord | null { return this.#contribution }
+  /** This trainer's latest; null before its first. */
+  get contribution (): ContributionRecord | null { return this.#versions.latest?.record ?? null }
 
   /** Notes the base model's loss on what is held out. */
   noteBaseLoss (baseLoss: number): void {
@@ -50,54 +62,113 @@ export class Training {
 
   /**
    * Gradient Learning (arXiv 2404.13844, Algorithm 1, user): a step at a host gives x and ∇ĥ of every site, from which
-   * alone the auxiliaries are fitted; what comes of it is contributed, and is what the next step meets.
+   * alone the auxiliaries are fitted; what comes of it is contributed, and is what the next step meets. Further steps may be
+   * under way meanwhile, see `Pace`.
    *
    * @throws {NonFiniteError} if a loss or a gradient is not finite
    * @throws the signal's reason when it ends; what was done until then is saved
    */
   async run (signal: AbortSignal): Promise<void> {
-    const { learner, steps } = this.#init
-    while (this.#progress.step < steps) {
-      const began = performance.now()
-      const reply = await this.#step(this.#progress.step, signal)
-      const last = this.#progress.step + 1 === steps
-      const fitted = learner.ready || last
-      if (fitted) await learner.fit()
-      this.#advance(reply, performance.now() - began)
-      await this.#save()
-      if (fitted) await this.contribute(last)
+    const { learner, steps, pace } = this.#init
+    const underWay = new Pipeline<StepReply | undefined>(signal)
+    try {
+      while (this.#progress.step < steps) {
+        const began = performance.now()
+        const done = this.#progress.step
+        for (let step = done + underWay.length; step < Math.min(steps, reach(done, pace)); step++) {
+          underWay.begin(async (turn, signal) => await this.#step(step, turn, signal))
+        }
+        const reply = await underWay.next()
+        const last = done + 1 === steps
+        const fitted = learner.ready || last
+        if (fitted) await learner.fit()
+        this.#advance(reply, performance.now() - began)
+        await this.#save()
+        if (fitted) await this.contribute(last)
+      }
+    } finally {
+      await underWay.close()
     }
   }
 
   /** Publishes the auxiliaries as they are. */
   async contribute (final: boolean): Promise<void> {
-    const { joined, standing, tokensOf } = this.#init
-    const { step, tokens } = this.#progress
-    this.#contribution = await joined.contribute(await standing.contributed(), { tokens: tokensOf?.(step) ?? tokens, final })
+    const { joined, standing, learner: { fits }, tokensOf } = this.#init
+    const { step } = this.#progress
+    for (const older of this.#older.splice(0)) {
+      const adapter = await this.#at(older.adapter, async () => await standing.contributed())
+      this.#versions.add({ ...older, record: await joined.contribute(adapter, { tokens: older.tokens, final: false, told: false }) })
+    }
+    const tokens = tokensOf?.(step) ?? this.#progress.tokens
+    const adapter = await standing.own()
+    this.#versions.add({ fits, tokens, adapter, record: await joined.contribute(await standing.contributed(), { tokens, final }) })
   }
 
   /** One batch at a host, until x and ∇ĥ of every site are gathered; again from the start where a host fails. */
-  async #step (step: number, signal: AbortSignal): Promise<StepReply | undefined> {
-    const { runner, learner, standing, at, counts } = this.#init
+  async #step (step: number, turn: Turn, signal: AbortSignal): Promise<StepReply | undefined> {
+    const { runner, learner, pace, at } = this.#init
+    const version = this.#versions.after(fitsWhenSent(step, pace))
     const batch = await at(step)
     if (batch === undefined) {
+      await turn()
       learner.beginBatch(new Int32Array())
       learner.endBatch()
       return undefined
     }
-    return await withRecovery(runner, signal, async () => {
-      try {
-        return await runner.run({ step, purpose: 'train', adapted: true, batch, contribution: this.#contribution }, async ({ reply, data }) => {
-          await standing.meet(reply, signal)
-          learner.beginBatch(counts(batch))
-          for await (const [site, own] of data) learner.gather(site, this.#without(site, own, step, batch))
-          learner.endBatch()
-          return reply
-        }, signal)
-      } finally {
-        learner.dropBatch()
-      }
-    })
+    return await withRecovery(runner, signal, async () =>
+      await runner.run({ step, oldest: this.#progress.step, purpose: 'train', adapted: true, batch, contribution: version?.record ?? null }, async result => {
+        await turn()
+        await this.#gather(step, batch, result, version, signal)
+        return result.reply
+      }, signal))
+  }
+
+  async #gather (step: number, batch: Batch, { reply, data }: StepResult, sent: ContributedVersion | undefined, signal: AbortSignal): Promise<void> {
+    const { learner, standing, counts, joined: { job: { mode } } } = this.#init
+    await standing.meet(reply, signal)
+    const stale = mode === 'joint' ? undefined : this.#staleOf(this.#versions.madeWith(reply, mode, sent))
+    const gather = async (): Promise<void> => {
+      learner.beginBatch(counts(batch))
+      for await (const [site, own] of data) learner.gather(site, this.#without(site, own, step, batch))
+      learner.endBatch(stale?.weight)
+    }
+    try {
+      await (stale === undefined ? gather() : this.#at(stale.adapter, gather)) // the gradient is that at the w that the host ran
+    } finally {
+      learner.dropBatch()
+    }
+    if (stale !== undefined) this.#count('decayed')
+  }
+
+  /** What is done where the learner stands at other auxiliaries for the time. */
+  async #at<T> (adapter: AdapterTensors, work: () => Promise<T>): Promise<T> {
+    const { learner } = this.#init
+    const present = await learner.adapter()
+    learner.assign(adapter)
+    try {
+      return await work()
+    } finally {
+      learner.assign(present)
+    }
+  }
+
+  /**
+   * What data are gathered with if their version is not the present one.
+   *
+   * @throws {StaleDataError} if such data are refused
+   */
+  #staleOf ({ adapter, fits, record }: ContributedVersion): { readonly adapter: AdapterTensors, readonly weight: number } | undefined {
+    const { learner, pace: { stale } } = this.#init
+    const staleness = learner.fits - fits
+    if (staleness === 0) return undefined
+    if (stale === 'decay') return { adapter, weight: decayOf(staleness) }
+    this.#count('refused')
+    throw new StaleDataError(`the host ran ${record.manifest.id}, which was fitted ${staleness} times since; --stale refuse takes none but the present auxiliary's data`)
+  }
+
+  #count (what: keyof Progress['stale']): void {
+    const { stale } = this.#progress
+    this.#progress = { ...this.#progress, stale: { ...stale, [what]: stale[what] + 1 } }
   }
 
   /** A pair without what was dropped of x, by the mask that the host drew too. What is summed over rows the host has made of that. */
@@ -123,8 +194,10 @@ export class Training {
   }
 
   async #save (): Promise<void> {
-    const { checkpoint, learner, standing } = this.#init
-    await checkpoint.save({ progress: this.#progress, adapter: await standing.own(), learner: await learner.state() })
+    const { checkpoint, learner, standing, pace, steps } = this.#init
+    const { step } = this.#progress
+    const older = step < steps ? this.#versions.between(fitsWhenSent(step, pace), learner.fits) : []
+    await checkpoint.save({ progress: this.#progress, adapter: await standing.own(), learner: await learner.state(), older })
   }
 }
 

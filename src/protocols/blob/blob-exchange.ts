@@ -94,7 +94,7 @@ export class BlobExchange implements Startable {
       if (request === undefined) return // the asker has what it wanted
       const { id, chunks } = decodeMessage(requestSchema, request)
       const found = this.#store.get(id)
-      const held = found?.to?.equals(peer) === false ? undefined : found
+      const held = found?.to?.some(other => other.equals(peer)) === false ? undefined : found
       for (const index of chunks) {
         if (held === undefined || index >= held.manifest.chunks.length) {
           await frames.write(encodeMessage({ refused: held === undefined ? 'not held here' : `there is no chunk ${index}` }))

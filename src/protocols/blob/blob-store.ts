@@ -9,7 +9,7 @@ export interface HeldBlob {
   readonly bytes: Uint8Array
   readonly kind: string
   /** Who alone may pull it. @default anyone */
-  readonly to?: PeerId
+  readonly to?: readonly PeerId[]
 }
 
 /** Blobs in memory, by their ids. When they outgrow it, those leave that were not used for longest. */

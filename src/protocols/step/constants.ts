@@ -21,6 +21,12 @@ export const OPEN_TIMEOUT = 60_000
 /** Requests of one trainer at the same time: they bound what it can have a host keep in memory. */
 export const MAX_INBOUND_STREAMS = 8
 
+/**
+ * Steps that a trainer may have sent beyond the one that it is at. A host keeps the adaptation data of so many and one
+ * more for each of a trainer's jobs, and they leave room for tries again among `MAX_INBOUND_STREAMS`.
+ */
+export const MAX_AHEAD = 4
+
 /** The longest text of a refusal, in characters. */
 export const MAX_REFUSAL = 2000
 

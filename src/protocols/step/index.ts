@@ -47,4 +47,4 @@ export function stepServer (init: StepServerInit): (components: Answerer) => Sta
 }
 
 export type { OpenReply, StepClientInit, StepHandler, StepOptions, StepReply, StepRequest, StepServerInit }
-export { STEP_PROTOCOL } from './constants.js'
+export { MAX_AHEAD, STEP_PROTOCOL } from './constants.js'

@@ -38,6 +38,8 @@ const stepSchema = z.strictObject({
   job: hashSchema,
   /** The trainer's number of the step, so that it knows which announcements answer it. */
   step: countSchema,
+  /** The first step of which the trainer wants adaptation data still; without it, no other step's than this one's. */
+  oldest: countSchema.exactOptional(),
   /** `train` has adaptation data announced, `evaluate` has not. */
   purpose: z.enum(['train', 'evaluate']),
   /** Whether auxiliaries are applied; without, the base model alone is run. */
@@ -45,7 +47,7 @@ const stepSchema = z.strictObject({
   wire: z.enum(WIRE_FORMS),
   /** The job's sites whose adaptation data are wanted, in its order: those that the trainer fits. */
   sites: siteNamesSchema,
-  /** The trainer's latest auxiliary, for which the batch is made; null before its first. */
+  /** The trainer's auxiliary for which the batch is made; null before its first. */
   contribution: recordSchema.nullable(),
   /** Which of the trainer's steps, of other jobs, are to be one pass with it: those of the same id, so many in all. Not there where it goes by itself. */
   together: z.strictObject({ id: z.string().min(1).max(100), size: sizeSchema.max(MAX_TOGETHER) }).exactOptional(),

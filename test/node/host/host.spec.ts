@@ -101,6 +101,25 @@ describe('a host', () => {
     })
   }
 
+  for (const mode of ['alone', 'collaboration'] as const) {
+    it(`runs the auxiliary for which a batch was made, though a later one is here, and says so, ${mode}`, async () => {
+      const joined = open(LOW_RANK, { mode, merge: mode === 'collaboration' ? 'during' : 'never' })
+      joined.members.keep(joined.peer, 2)
+      const first = await contribute(joined, LOW_RANK)
+      const asked = await step(joined, { contribution: first })
+      const second = await contribute(joined, LOW_RANK, joined.sites, 2)
+      const later = await step(joined, { contribution: second })
+      expect(later.reply.version).to.not.equal(asked.reply.version)
+      expect(later.reply.loss).to.not.equal(asked.reply.loss)
+
+      const again = await step(joined, { contribution: first })
+      expect({ ...again.reply, timings: asked.reply.timings }).to.deep.equal(asked.reply)
+      expect(again.data).to.deep.equal(asked.data)
+      expect(again.reply.members).to.deep.equal(mode === 'alone' ? [] : [first])
+      expect(joined.members.held.map(({ record }) => record)).to.deep.equal([second])
+    })
+  }
+
   for (const wire of ['factors', 'f32'] as const) {
     it(`gives a trainer the data of those sites that it fits, and of no others, ${wire}`, async () => {
       const joined = open({ ...LOW_RANK, ranks: { 'transformer.h.1.attn.c_attn': 5 } })

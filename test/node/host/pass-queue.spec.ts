@@ -23,6 +23,7 @@ describe('the queue of a host', () => {
   /** Passes that the model was given. */
   let passes: LentPass[]
   let lent: LentModel
+  let trainers = 0
 
   before(async () => {
     model = await LocalModel.open(join(FIXTURES, 'gpt2-odd'), {}, () => {})
@@ -47,7 +48,7 @@ describe('the queue of a host', () => {
   const siteNames = (): string[] => model.info.sites.filter(({ name }) => name.endsWith('c_attn') || name.endsWith('c_fc')).map(({ name }) => name)
 
   function request (job: string, fields: Partial<PassRequest> = {}): PassRequest {
-    return { job, batch, wire: 'f32', encoded: false, sites: siteNames(), rank: LOW_RANK.rank, applied: () => BASE_ALONE, ...fields }
+    return { job, trainer: String(trainers++), batch, wire: 'f32', encoded: false, sites: siteNames(), rank: LOW_RANK.rank, applied: () => BASE_ALONE, ...fields }
   }
 
   /** With an auxiliary of its own. */
@@ -123,6 +124,21 @@ describe('the queue of a host', () => {
     expect(passes.map(({ parts, merged, sites }) => [parts.length, merged?.state ?? null, sites.length > 0])).to.have.deep.members([
       [1, null, true], [2, 'b/v', true], [1, null, false], [1, 'c/v', true]
     ])
+  })
+
+  it('joins none of one trainer in one job, and runs these in the order in which they came', async () => {
+    const queue = new PassQueue(lent)
+    const order: number[] = []
+    await Promise.all([1, 2, 3, 4].map(async (seed, i) => {
+      await queue.pass({ ...alone('a', seed), trainer: i === 3 ? 'other' : 'one' }, forever)
+      order.push(seed)
+    }))
+    expect(passes.map(({ parts }) => parts.length)).to.deep.equal([2, 1, 1])
+    expect(order).to.deep.equal([1, 4, 2, 3])
+
+    passes = []
+    await Promise.all(['a', 'b'].map(async job => await queue.pass({ ...alone(job, 1), trainer: 'one' }, forever)))
+    expect(passes.map(({ parts }) => parts.length)).to.deep.equal([2])
   })
 
   it('merges what a pass meets, and goes back to θ', async () => {

@@ -16,7 +16,7 @@ import { temporaryFolder } from '../../support/temporary-folder.js'
 import { adapterOf, SPEC } from '../author.js'
 import { failureOf } from '../../support/failure.js'
 
-const PROGRESS: Progress = { step: 3, tokens: 384, losses: [10.8, 0.1 + 0.2, 5e-324], milliseconds: 1234.5678, sharedSteps: 1, baseLoss: 10.9 }
+const PROGRESS: Progress = { step: 3, tokens: 384, losses: [10.8, 0.1 + 0.2, 5e-324], milliseconds: 1234.5678, sharedSteps: 1, baseLoss: 10.9, stale: { refused: 2, decayed: 1 } }
 
 /** What has no short way through text or float32. */
 const ODD = Float32Array.of(-0, 1e-45, -1.1754942e-38, 3.4028235e38, 0.1, -1 / 3, 1 + 2 ** -23, 0)
@@ -32,7 +32,11 @@ const CHECKPOINT: Checkpoint = {
     ['optimizer.transformer.h.0.attn.c_attn.lora_A.weight.m', { shape: [2, 4], values: ODD }],
     ['sum.scalar', { shape: [], values: Float32Array.of(-0) }],
     ['sum.nothing', { shape: [0, 4], values: new Float32Array() }]
-  ])
+  ]),
+  older: [
+    { fits: 9, tokens: 12, adapter: new Map([['transformer.h.1.mlp', new Map([['weight', { shape: [1, 1], values: Float32Array.of(-0) }]])]]) },
+    { fits: 10, tokens: 24, adapter: new Map([['transformer.h.1.mlp', new Map([['weight', { shape: [1, 1], values: Float32Array.of(6) }]])]]) }
+  ]
 }
 
 describe('the checkpoint of a run', () => {
@@ -50,9 +54,10 @@ describe('the checkpoint of a run', () => {
   })
 
   const others: Record<string, Checkpoint> = {
-    'of a run that has not begun': { progress: { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 1, baseLoss: null }, adapter: new Map(), learner: new Map() },
+    'of a run that has not begun': { progress: { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 1, baseLoss: null, stale: { refused: 0, decayed: 0 } }, adapter: new Map(), learner: new Map(), older: [] },
     'with no auxiliary': { ...CHECKPOINT, adapter: new Map() },
     'with no state of a learner': { ...CHECKPOINT, learner: new Map() },
+    'with no step under way': { ...CHECKPOINT, older: [] },
     'without held-out data': { ...CHECKPOINT, progress: { ...PROGRESS, baseLoss: null } }
   }
   for (const [what, checkpoint] of Object.entries(others)) {
@@ -167,7 +172,7 @@ describe('the checkpoint of a run', () => {
           await train(whole, 0, BATCHES)
           const end = { adapter: await whole.adapter(), learner: await whole.state() }
           for (let at = 0; at < BATCHES; at++) {
-            await file().save({ progress: PROGRESS, adapter: await first.adapter(), learner: await first.state() })
+            await file().save({ progress: PROGRESS, adapter: await first.adapter(), learner: await first.state(), older: [] })
             const loaded = (await file().load())!
             const second = learnerOf(optimizer, schedule, loaded.adapter)
             second.restore(loaded.learner)

@@ -51,6 +51,8 @@ describe('what a trainer is going to do', () => {
       'grouping by length': of({ ...usual, groupByLength: true }),
       steps: of({ ...usual, steps: 7 }),
       wire: of({ ...usual, wire: 'bf16' }),
+      'steps that run ahead of what is fitted': of({ ...usual, ahead: 2, stale: 'decay' }),
+      'by more': of({ ...usual, ahead: 3, stale: 'decay' }),
       job: of(usual, { ...PLAN, job: { ...PLAN.job, seed: 8 } }),
       start: of(usual, { ...PLAN, start: adapterOf(1) }),
       data: of(usual, PLAN, 'b')
@@ -64,6 +66,8 @@ describe('what a trainer is going to do', () => {
 
     it('and the same where they are the same', () => {
       expect(of({ ...usual, patience: 3, out: 'elsewhere', clip: 'global' })).to.equal(of(usual))
+      expect(of({ ...usual, ahead: 3, stale: 'refuse' })).to.equal(of(usual))
+      expect(of({ ...usual, ahead: 0, stale: 'decay' })).to.equal(of(usual))
     })
   })
 })
