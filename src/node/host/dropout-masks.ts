@@ -15,11 +15,12 @@ export function dropoutMasks (parts: readonly LentPart[], { firstRow, rows, leng
     let first = 0 // of the part, among the rows of all
     for (const { batch, dropout } of parts) {
       const [own] = inputShape(site, 1, lengthsOf(batch))
-      const from = Math.max(first, firstRow)
-      const to = Math.min(first + batch.rows, firstRow + rows)
-      for (let row = from; dropout !== undefined && row < to; row++) {
-        const begin = (row - firstRow) * places * features
-        fillMask(values.subarray(begin, begin + own * features), dropout, site.name, row - first)
+      if (dropout !== undefined) {
+        const end = Math.min(first + batch.rows, firstRow + rows)
+        for (let row = Math.max(first, firstRow); row < end; row++) {
+          const begin = (row - firstRow) * places * features
+          fillMask(values.subarray(begin, begin + own * features), dropout, site.name, row - first)
+        }
       }
       first += batch.rows
     }

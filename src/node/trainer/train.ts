@@ -1,26 +1,19 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
-import { peerIdFromString } from '@libp2p/peer-id'
 import type { Batches } from '../../data/batches.js'
 import type { EngineOptions } from '../../engine/open-engine.js'
-import { InvalidOptionError, ProtocolError } from '../../errors.js'
+import { ProtocolError } from '../../errors.js'
 import { countedByRow, predictedBy } from '../../model/tasks/tasks.js'
-import { BlobStore } from '../../protocols/blob/index.js'
 import type { TrafficReport } from '../../protocols/traffic.js'
 import type { Mode, Task, WireForm } from '../../types.js'
-import { Host } from '../host/host.js'
-import { ModelThread } from '../host/model-thread.js'
-import { Jobs, type JoinedJob } from '../jobs.js'
+import type { Host } from '../host/host.js'
+import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
-import type { Reporter } from '../reporter.js'
 import { CheckpointFile, type Progress } from './checkpoint.js'
 import { evaluate } from './evaluate.js'
-import { type HostChoice, MeshHosts } from './mesh-hosts.js'
-import { isFolder, modelInFolder, modelInMesh, type ModelSource, sourceInFolder } from '../model-source.js'
 import type { TrainOptions } from './options.js'
 import { outcomeOf, writeOutcome } from './outcome.js'
-import { OwnHost } from './own-host.js'
+import { type LocalContext, locally, meshPlace, type Place, type TrainContext } from './place.js'
 import { createLearner, planOf, runId } from './plan.js'
 import { type Forgetting, Review } from './review.js'
 import { describePrivacy, explained, privacyOf, type PrivacyReport } from './privacy.js'
@@ -28,10 +21,9 @@ import { settle } from './settle.js'
 import { reach } from './staleness.js'
 import { standingIn } from './standing.js'
 import type { StepRunner } from './step-runner.js'
-import { Together } from './together.js'
 import { speed, Training } from './training.js'
 import { readTrainingData } from './training-data.js'
-import { checkWire, describeWire, type Wanted, wireFormOf } from './wire-form.js'
+import { checkWire, describeWire, wireFormOf } from './wire-form.js'
 
 /** What a trainer has done. */
 export interface TrainReport {
@@ -76,34 +68,6 @@ export interface TrainReport {
   readonly adapter: string
 }
 
-/** What a trainer of several tasks has done. */
-export interface TasksReport {
-  /** By the task's name. */
-  readonly tasks: Readonly<Record<string, TrainReport>>
-}
-
-export interface TrainContext {
-  /** Where checkpoints are kept, and adapters unless told otherwise. */
-  readonly folder: string
-  readonly engine: string
-  readonly reporter: Reporter
-  readonly signal: AbortSignal
-}
-
-/** Where a job is trained. */
-export interface Place {
-  readonly source: ModelSource
-  readonly jobs: Jobs
-  readonly runner: (joined: JoinedJob, wanted: Wanted) => StepRunner
-  readonly peer: string | null
-  readonly bytes: () => TrafficReport
-  /** Whether the same command again shall find the job done, and not begin anew. */
-  readonly lasting: boolean
-}
-
-/** Of who trains without a network: the same in every run, as masks of dropout are drawn from it. */
-const LOCAL_IDENTITY = new Uint8Array(32)
-
 const NO_PROGRESS: Progress = { step: 0, tokens: 0, losses: [], milliseconds: 0, sharedSteps: 0, baseLoss: null, stale: { refused: 0, decayed: 0 } }
 
 /** How often a host is asked again that does not have all contributions yet, in milliseconds. */
@@ -114,36 +78,8 @@ const STATE_INTERVAL = 500
  *
  * @throws what `ModelThread.open` and `Training.run` throw
  */
-export async function trainLocally (options: TrainOptions, context: Omit<TrainContext, 'engine'>, engine: EngineOptions = {}): Promise<TrainReport> {
+export async function trainLocally (options: TrainOptions, context: LocalContext, engine: EngineOptions = {}): Promise<TrainReport> {
   return await locally(options, context, engine, async (place, own) => await trainAt(place, options, own))
-}
-
-/** Several tasks in this process, see `trainTasks`. Throws as `trainLocally` does. */
-export async function trainTasksLocally (options: TrainOptions, context: Omit<TrainContext, 'engine'>, engine: EngineOptions = {}): Promise<TasksReport> {
-  return await locally(options, context, engine, async (place, own) => await trainTasks(place, options, own))
-}
-
-async function locally<T> (
-  options: TrainOptions, context: Omit<TrainContext, 'engine'>, engine: EngineOptions, work: (place: Place, context: TrainContext) => Promise<T>
-): Promise<T> {
-  if (!await isFolder(options.model)) throw new InvalidOptionError(`${options.model} is not a folder; --local needs the base model's folder`)
-  const model = await ModelThread.open({ folder: options.model, dtype: options.dtype, baseQuantize: options.baseQuantize, log: line => context.reporter.log(line), ...engine })
-  context.reporter.log(`computes on ${model.engine.description}`)
-  try {
-    const unlimited = { rows: Number.MAX_SAFE_INTEGER, tokens: Number.MAX_SAFE_INTEGER, rank: Number.MAX_SAFE_INTEGER }
-    const jobs = new Jobs({ identity: await generateKeyPairFromSeed('Ed25519', LOCAL_IDENTITY), store: new BlobStore(), log: error => context.reporter.log(String(error)) })
-    const host = new Host({ model, jobs, limits: unlimited })
-    return await work({
-      source: sourceInFolder(options.model, model.info),
-      jobs,
-      runner: (joined, wanted) => new OwnHost(host, peerIdFromString(jobs.peer), joined, wanted),
-      peer: null,
-      bytes: () => ({}),
-      lasting: false
-    }, { ...context, engine: model.engine.name })
-  } finally {
-    await model.dispose()
-  }
 }
 
 /**
@@ -153,60 +89,6 @@ async function locally<T> (
  */
 export async function trainInMesh (node: ColaNode, options: TrainOptions, context: TrainContext, own?: Host): Promise<TrainReport> {
   return await trainAt(await meshPlace(node, options, context, own), options, context)
-}
-
-/** Several tasks, see `trainTasks`. Throws as `trainInMesh` does. */
-export async function trainTasksInMesh (node: ColaNode, options: TrainOptions, context: TrainContext, own?: Host): Promise<TasksReport> {
-  return await trainTasks(await meshPlace(node, options, context, own), options, context)
-}
-
-async function meshPlace (node: ColaNode, options: TrainOptions, { reporter, signal }: TrainContext, own: Host | undefined): Promise<Place> {
-  const choice: HostChoice = { peer: undefined }
-  const patience = options.patience * 1000
-  const source = await isFolder(options.model)
-    ? await modelInFolder(options.model, options)
-    : await modelInMesh(node, options.model, patience, signal)
-  return {
-    source,
-    jobs: node.jobs,
-    runner: (joined, wanted) => own?.model.info.id === source.info.id
-      ? new OwnHost(own, node.mesh.peerId, joined, wanted)
-      : new MeshHosts({ node, joined, model: source.info, wanted, patience, choice, reporter }),
-    peer: node.mesh.peerId.toString(),
-    bytes: () => node.traffic.report(),
-    lasting: true
-  }
-}
-
-/**
- * One trainer, several tasks on one base model: each has data and an auxiliary of its own, under a job of its own, and their steps
- * are one pass at the host.
- */
-async function trainTasks (place: Place, { tasks = {}, ...options }: TrainOptions, context: TrainContext): Promise<TasksReport> {
-  const together = new Together()
-  const failed = new AbortController()
-  const signal = AbortSignal.any([context.signal, failed.signal])
-  const members = Object.entries(tasks).map(([task, data]) => ({ task, data, seat: together.seat() }))
-  const trained = await Promise.allSettled(members.map(async ({ task, data, seat }) => {
-    const own: TrainOptions = { ...options, data, job: `${options.job}/${task}`, ...(options.out !== undefined && { out: join(options.out, task) }) }
-    const runner: Place['runner'] = (joined, wanted) => seat.runner(place.runner(joined, wanted))
-    try {
-      return await trainAt({ ...place, runner }, own, { ...context, signal, reporter: reporterOf(task, context.reporter) })
-    } catch (error) {
-      failed.abort(error) // the others save what they have
-      throw error
-    } finally {
-      seat.leave()
-    }
-  }))
-  const failure = trained.find(({ status }) => status === 'rejected')
-  if (failure !== undefined) throw failed.signal.reason
-  return { tasks: Object.fromEntries(trained.flatMap((result, i) => result.status === 'fulfilled' ? [[members[i].task, result.value]] : [])) }
-}
-
-/** Says of which task it speaks. */
-function reporterOf (task: string, reporter: Reporter): Reporter {
-  return { progress: (what, ...rest) => reporter.progress(`${task}: ${what}`, ...rest), log: line => reporter.log(`${task}: ${line}`) }
 }
 
 /** @throws what `Training.run` throws */
