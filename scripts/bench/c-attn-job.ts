@@ -13,11 +13,11 @@ import type { Batch, Mode, Site } from '../../src/types.js'
 import { LORA } from './random-adapter.js'
 
 /** LoRA at every c_attn: what everything here trains. */
-export function cAttnJob (info: ModelInfo, mode: Mode): { readonly job: Job, readonly sites: readonly Site[] } {
+export function cAttnJob (info: ModelInfo, mode: Mode, name = 'bench'): { readonly job: Job, readonly sites: readonly Site[] } {
   const chosen = [...selectSites(info, ['c_attn'])].sort((a, b) => a.name < b.name ? -1 : 1)
   const { kind, ...auxiliary } = LORA
   const merge = mode === 'collaboration' ? 'during' : 'never'
-  return { job: { name: 'bench', model: info.id, sites: chosen.map(({ name }) => name), auxiliary, kinds: [kind], mode, merge, interval: 1, seed: 0 }, sites: chosen }
+  return { job: { name, model: info.id, sites: chosen.map(({ name }) => name), auxiliary, kinds: [kind], mode, merge, interval: 1, seed: 0 }, sites: chosen }
 }
 
 /** Jobs of a node without a network, whose blobs are in a store that others may share. */

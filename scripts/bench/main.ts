@@ -13,11 +13,12 @@ import { loop } from './parts/loop.js'
 import { memory } from './parts/memory.js'
 import { mesh } from './parts/mesh.js'
 import { step } from './parts/step.js'
+import { tasks } from './parts/tasks.js'
 import { users } from './parts/users.js'
 
 /** `npm run bench -- PART`: measures one part, prints a table, and as the last line one JSON object. */
 
-const PARTS: readonly Part[] = [step, loop, memory, mesh, users]
+const PARTS: readonly Part[] = [step, loop, memory, mesh, users, tasks]
 
 function help (): string {
   const lines = PARTS.flatMap(({ name, describe, options }) => [
