@@ -1,6 +1,7 @@
 import { isMergeable, rankAt, rescaled, scaleAt } from '../auxiliary-spec.js'
 import type { AdapterTensors, AuxiliarySpec, AuxiliaryTensors, Site } from '../types.js'
 import { meanOfProducts } from './mean-of-products.js'
+import { stackedFactors } from './stacked-factors.js'
 import { parameterOf, type Part, partsAt, type Weighted } from './weighted.js'
 
 /** One trainer's auxiliaries, or those of several as one, and their shape. */
@@ -58,21 +59,15 @@ function stackSites (members: readonly Weighted[], sites: readonly Site[]): Stac
 /** @returns the factors, their rank, and the α that is beside them: that of the first, to which the others' are relative */
 function stackSite (parts: readonly Part[], { name, inFeatures, outFeatures }: Site): { own: AuxiliaryTensors, rank: number, scale: number } {
   const scale = scaleAt(parts[0].spec, name)
-  const rank = parts.reduce((sum, { spec }) => sum + rankAt(spec, name), 0)
-  const a = new Float32Array(rank * inFeatures) // [R, in]
-  const b = new Float32Array(outFeatures * rank) // [out, R]
-  let first = 0
-  for (const part of parts) {
-    const own = rankAt(part.spec, name)
-    const weight = part.share * (scaleAt(part.spec, name) / scale)
-    a.set(parameterOf(part, name, 'lora_A.weight', [own, inFeatures]), first * inFeatures)
-    const factor = parameterOf(part, name, 'lora_B.weight', [outFeatures, own])
-    for (let o = 0; o < outFeatures; o++) {
-      for (let r = 0; r < own; r++) b[o * rank + first + r] = weight * factor[o * own + r]
+  const { a, b } = stackedFactors(parts.map(part => {
+    const rank = rankAt(part.spec, name)
+    return {
+      a: { shape: [rank, inFeatures], values: parameterOf(part, name, 'lora_A.weight', [rank, inFeatures]) },
+      b: { shape: [outFeatures, rank], values: parameterOf(part, name, 'lora_B.weight', [outFeatures, rank]) },
+      scale: part.share * (scaleAt(part.spec, name) / scale)
     }
-    first += own
-  }
-  return { own: new Map([['lora_A.weight', { shape: [rank, inFeatures], values: a }], ['lora_B.weight', { shape: [outFeatures, rank], values: b }]]), rank, scale }
+  }))
+  return { own: new Map([['lora_A.weight', a], ['lora_B.weight', b]]), rank: a.shape[0], scale }
 }
 
 /** Sites at which a member has no share are left out. */

@@ -1,5 +1,6 @@
 import { addScaled, product } from '../tensor/matrix.js'
 import type { FloatTensor } from '../types.js'
+import { type Factors, stackedFactors } from './stacked-factors.js'
 import type { Delta } from './truncate.js'
 
 /** ΔW of one site, and what it is scaled by. */
@@ -26,27 +27,11 @@ export function matrixOfDelta (delta: Delta): FloatTensor {
   return 'weight' in delta ? delta.weight : product(delta.b, delta.a)
 }
 
-type Factors = Extract<ScaledDelta, { readonly a: FloatTensor }>
+type ScaledFactors = Extract<ScaledDelta, Factors>
 
 function sumOf (deltas: readonly ScaledDelta[]): Delta {
-  const factors = deltas.filter((delta): delta is Factors => 'a' in delta)
-  return factors.length === deltas.length ? stacked(factors) : { weight: added(deltas) }
-}
-
-function stacked (deltas: readonly Factors[]): Delta {
-  const [inFeatures, outFeatures] = [deltas[0].a.shape[1], deltas[0].b.shape[0]]
-  const rank = deltas.reduce((sum, { a }) => sum + a.shape[0], 0)
-  const a = new Float32Array(rank * inFeatures) // [ΣR, in]
-  const b = new Float32Array(outFeatures * rank) // [out, ΣR]
-  let first = 0
-  for (const { a: { shape: [own], values }, b: { values: column }, scale } of deltas) {
-    a.set(values, first * inFeatures)
-    for (let o = 0; o < outFeatures; o++) {
-      for (let r = 0; r < own; r++) b[o * rank + first + r] = scale * column[o * own + r]
-    }
-    first += own
-  }
-  return { a: { shape: [rank, inFeatures], values: a }, b: { shape: [outFeatures, rank], values: b } }
+  const factors = deltas.filter((delta): delta is ScaledFactors => 'a' in delta)
+  return factors.length === deltas.length ? stackedFactors(factors) : { weight: added(deltas) }
 }
 
 /** Row by row, rounded to float32 once. */

@@ -1,10 +1,9 @@
 import { Matrix, QrDecomposition, SingularValueDecomposition } from 'ml-matrix'
 import type { FloatTensor } from '../types.js'
+import type { Factors } from './stacked-factors.js'
 
 /** ΔW of one site before it is scaled: a matrix `[out, in]`, or the product B·A of A `[R, in]` and B `[out, R]`. */
-export type Delta =
-  | { readonly weight: FloatTensor }
-  | { readonly a: FloatTensor, readonly b: FloatTensor }
+export type Delta = { readonly weight: FloatTensor } | Factors
 
 /** How far a truncation goes: to a rank, or to the least rank whose relative error ‖ΔW − ΔW_r‖ / ‖ΔW‖ (Frobenius) is no more than so much. */
 export type Limit = { readonly rank: number } | { readonly maxError: number }
