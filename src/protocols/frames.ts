@@ -1,4 +1,4 @@
-import type { Libp2p, PeerId, Stream, StreamHandler } from '@libp2p/interface'
+import type { Libp2p, PeerId, Stream, StreamCloseEvent, StreamHandler } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { ProtocolError } from '../errors.js'
@@ -54,7 +54,7 @@ export async function converse<T> (
     release(stream)
     return result
   } catch (error) {
-    const reason = signal.aborted ? signal.reason as Error : error as Error
+    const reason = signal.aborted ? signal.reason as Error : asError(error)
     stream?.abort(reason)
     throw reason
   } finally {
@@ -74,9 +74,10 @@ export function answerer (
       await exchange(framesOf(stream, remotePeer, init, signal), remotePeer, deadline)
       await stream.close({ signal })
       release(stream)
-    } catch (error) {
+    } catch (thrown) {
+      const error = asError(thrown)
       stream.log('%p: %s', remotePeer, error)
-      stream.abort(error as Error)
+      stream.abort(error)
     } finally {
       deadline.clear()
     }
@@ -98,6 +99,13 @@ function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind
       counter?.count(countedAs, 'sent', bytes.byteLength, peer)
     }
   }
+}
+
+/** A stream that closes while somebody waits to write has them fail with the event of its closing. */
+function asError (thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown
+  const { error } = thrown as Partial<StreamCloseEvent>
+  return error ?? new ProtocolError('the other side closed the stream')
 }
 
 function release (stream: Stream): void {

@@ -57,5 +57,5 @@ export async function endOf (from: Mesh, to: Mesh, protocol: string, request: Ui
 
 /** Ends when a test would have failed long ago. */
 export function soon (): AbortSignal {
-  return AbortSignal.timeout(20_000)
+  return AbortSignal.timeout(60_000)
 }
