@@ -98,9 +98,12 @@ export class JobMembers extends EventTarget {
    */
   offer (record: ContributionRecord): void {
     this.#hear(record)
-    if (this.#init.job.mode !== 'alone' && !this.#pulling.has(record.peer)) {
-      this.#fetchLatestOf(record.peer).catch(this.#init.log)
-    }
+    this.#fetchInBackground(record.peer)
+  }
+
+  /** Tries again, in the background, to get auxiliaries that were heard of and are not here. */
+  fetchMissing (): void {
+    for (const { peer } of this.#heard) this.#fetchInBackground(peer)
   }
 
   /**
@@ -157,12 +160,24 @@ export class JobMembers extends EventTarget {
     }
   }
 
+  #fetchInBackground (peer: string): void {
+    if (this.#init.job.mode === 'alone' || this.#pulling.has(peer)) return
+    this.#fetchLatestOf(peer).catch(this.#init.log)
+  }
+
+  /** What fails is tried no more but where a later one was heard of meanwhile: whoever held the earlier one may have let go of it. */
   async #fetchLatestOf (peer: string): Promise<void> {
     this.#pulling.add(peer)
     try {
       for (let latest = this.#heard.get(peer); latest !== undefined && !this.holdsLatestOf(peer); latest = this.#heard.get(peer)) {
         const deadline = new Deadline(PULL_TIMEOUT, `the contribution of ${peer}`)
-        await this.fetch(latest.record, deadline.signal).finally(() => deadline.clear())
+        try {
+          await this.fetch(latest.record, deadline.signal)
+        } catch (error) {
+          if (this.#heard.get(peer) === latest) throw error
+        } finally {
+          deadline.clear()
+        }
       }
     } finally {
       this.#pulling.delete(peer)

@@ -176,6 +176,29 @@ describe('the members of a job', () => {
     expect(here.rounds).to.deep.equal([6])
   })
 
+  it('go on with a later round where the blob of an earlier one is gone', async () => {
+    const [first, second] = rounds
+    const here = new Here('collaboration', [second])
+    const arrive = here.delay(first)
+    here.offer(first, second)
+    arrive()
+    await here.until(() => here.rounds.length === 1)
+    expect(here.rounds).to.deep.equal([2])
+    expect(here.pulled).to.deep.equal([1, 2])
+  })
+
+  it('are tried again when they are missing', async () => {
+    const [first] = rounds
+    const here = new Here('collaboration')
+    here.offer(first)
+    await here.until(() => here.logged.length === 1)
+    here.have(first)
+    here.members.fetchMissing()
+    await here.until(() => here.rounds.length === 1)
+    here.members.fetchMissing()
+    expect(here.pulled).to.deep.equal([1, 1])
+  })
+
   it('are not held up by one whose blob does not come', async () => {
     const here = new Here('collaboration', rounds)
     here.delay(rounds[0])

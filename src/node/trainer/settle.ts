@@ -25,6 +25,7 @@ export async function settle (joined: JoinedJob, { expected, patience, reporter 
   for (;;) {
     signal.throwIfAborted()
     await joined.announce(members.held.map(({ record }) => record))
+    members.fetchMissing()
     const late = members.heard.filter(({ peer, final }) => peer !== joined.peer && !(final && members.holdsLatestOf(peer)))
     const awaited = late.filter(({ peer }) => Date.now() - members.newsAt(peer) < patience)
     const unknown = Date.now() - began < patience ? Math.max(0, expected - members.heard.length) : 0
