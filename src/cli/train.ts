@@ -58,6 +58,7 @@ export const train = defineCommand({
     maxGradNorm: { type: 'number', above: 0, describe: 'norm that gradients are clipped to (default: not clipped)' },
     clip: { type: 'choice', choices: CLIPS, default: 'global', describe: 'whose norm that is: of all gradients together, or of each site\'s auxiliary by itself' },
     interval: { type: 'integer', min: 1, default: 1, describe: 'batches gathered before a fit' },
+    fitThreads: { type: 'integer', min: 1, default: 1, describe: 'threads that fits are divided over by modules; the result is the same, to the bit' },
     ahead: { type: 'integer', min: 0, max: MAX_AHEAD, default: 0, describe: 'batches sent beyond the one that is waited for, so that host, wire and fit work at once' },
     stale: { type: 'choice', choices: STALE_RULES, default: 'refuse', describe: 'adaptation data made with auxiliaries that were fitted s times since: refused, with batches sent ahead to the end of an interval only; or their gradients multiplied by (1 + s)^(-1/2)' },
     batchSize: { type: 'integer', min: 1, default: 8, describe: 'rows in a batch' },

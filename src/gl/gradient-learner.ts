@@ -6,6 +6,7 @@ import type { AdapterTensors, FloatTensor, NamedTensors, Site, SiteData, SitePai
 import type { SeenBeside } from './auxiliary-definition.js'
 import type { FittedAuxiliary } from './fitted-auxiliary.js'
 import { type Clip, clipGradients, normsOf } from './clip.js'
+import type { Fit, Learner } from './learner.js'
 import type { Optimizer } from './optimizer.js'
 import { PrivateGathering, type PrivateFits } from './privacy/private-gathering.js'
 import type { Schedule } from './schedule.js'
@@ -25,15 +26,8 @@ export interface GradientLearnerInit {
   readonly privacy?: PrivateFits
 }
 
-/** What one fit did. */
-export interface Fit {
-  /** Counted from 1. */
-  readonly fit: number
-  /** Its learning rate. */
-  readonly rate: number
-  /** Global norm of the gradients before they were clipped. */
-  readonly norm: number
-}
+/** The Euclidean norm of each gradient, by parameter. */
+export type GradientNorms = ReadonlyMap<string, number>
 
 /** A row for each token: how many are of one row of the batch does not matter to a fit. */
 const ONCE = { input: 1, target: 1 }
@@ -51,7 +45,7 @@ const SUM = 'sum.'
  * Within an interval w stands still, so the gradients of its batches are summed as they arrive and no data are kept:
  * memory does not depend on the interval, and the sum equals gradient accumulation.
  */
-export class GradientLearner {
+export class GradientLearner implements Learner {
   readonly #auxiliaries: ReadonlyMap<string, FittedAuxiliary>
   readonly #optimizer: Optimizer
   readonly #schedule: Schedule
@@ -79,30 +73,15 @@ export class GradientLearner {
     this.#private = init.privacy && new PrivateGathering(init.privacy)
   }
 
-  /** Fits done so far. */
   get fits (): number { return this.#fits }
-
-  /** Whether an interval is full. */
+  /** Batches of the interval so far. */
+  get gathered (): number { return this.#gathered }
   get ready (): boolean { return this.#gathered >= this.#interval }
 
-  /**
-   * A batch comes. Only private fits need it: they keep a batch until all of its sites are there, and one without rows is no less
-   * a batch, of which nothing else comes.
-   *
-   * @param counts of each row, the predictions that count in the loss
-   */
   beginBatch (counts: Int32Array): void {
     this.#private?.begin(counts)
   }
 
-  /**
-   * Takes one site's share of a batch. Sites may come in any order and one at a time.
-   *
-   * @throws {UnknownSiteError} if there is no auxiliary for it, or it came already
-   * @throws {InvalidTensorError} if x and ∇ĥ, and what else the auxiliary is fitted from, do not have the site's shapes, or gradients
-   *   those of the parameters; or if rows are private, and are summed already
-   * @throws {NonFiniteError} if a value is NaN or infinite
-   */
   gather (site: string, data: SiteData): void {
     const auxiliary = this.#auxiliaries.get(site)
     if (auxiliary === undefined || this.#arrived.has(site)) {
@@ -116,12 +95,6 @@ export class GradientLearner {
     this.#arrived.add(site)
   }
 
-  /**
-   * The batch is whole: it counts from now on.
-   *
-   * @param weight what its gradients are multiplied by
-   * @throws {UnknownSiteError} if a site is missing; the batch is then forgotten
-   */
   endBatch (weight = 1): void {
     const missing = [...this.#auxiliaries.keys()].filter(site => !this.#arrived.has(site))
     if (missing.length > 0 && this.#private?.empty !== true) {
@@ -139,7 +112,6 @@ export class GradientLearner {
     this.#gathered++
   }
 
-  /** Forgets what has come of a batch that will not be whole. */
   dropBatch (): void {
     this.#private?.drop()
     tf.dispose([...this.#arriving.values()])
@@ -148,16 +120,16 @@ export class GradientLearner {
   }
 
   /**
-   * One step of every auxiliary from all that was gathered, also when the interval is not full (the last one).
-   * Returns undefined, and does nothing, when nothing was gathered.
+   * See `Learner.fit`.
    *
-   * @throws {NonFiniteError} if a gradient is NaN or infinite; what was gathered is dropped, no parameter changes
+   * @param ofAll gives the norms of all gradients of the fit where this learner has a share of them, by parameter and in an order
+   *   that does not depend on how they are shared out @default there are no others
    */
-  async fit (): Promise<Fit | undefined> {
+  async fit (ofAll: (own: GradientNorms) => GradientNorms | Promise<GradientNorms> = own => own): Promise<Fit | undefined> {
     if (this.#gathered === 0) return undefined
     const sums = this.#taken()
     try {
-      const norms = await normsOf(sums)
+      const norms = await ofAll(await normsOf(sums))
       const norm = Math.hypot(...norms.values())
       if (!Number.isFinite(norm)) throw new NonFiniteError('the gradients of a fit are not finite; nothing was changed, try a lower learning rate')
       const rate = this.#schedule(this.#fits)
@@ -169,27 +141,28 @@ export class GradientLearner {
     }
   }
 
-  /** The auxiliaries as they are now. */
   async adapter (): Promise<AdapterTensors> {
     const entries = [...this.#auxiliaries].map(async ([site, auxiliary]) => [site, await auxiliary.toTensors()] as const)
     return new Map(await Promise.all(entries))
   }
 
-  /** What runs beside the base model: the auxiliaries, with whatever stands still beside them. */
   async contributed (): Promise<AdapterTensors> {
     const entries = [...this.#auxiliaries].map(async ([site, auxiliary]) => [site, await auxiliary.contributed()] as const)
     return new Map(await Promise.all(entries))
   }
 
-  /** Goes on from other values of the auxiliaries. @throws {InvalidAdapterError} if they do not fit; nothing is changed then */
-  assign (adapter: AdapterTensors): void {
+  /** Whether `assign` will take them. @throws {InvalidAdapterError} if they do not fit */
+  check (adapter: AdapterTensors): void {
     const others = [...adapter.keys()].filter(site => !this.#auxiliaries.has(site))
     if (others.length > 0) throw new InvalidAdapterError(`there is no auxiliary for ${others.join(', ')}; this job's sites: ${[...this.#auxiliaries.keys()].join(', ')}`)
     for (const [site, auxiliary] of this.#auxiliaries) auxiliary.check(adapter.get(site) ?? new Map())
+  }
+
+  assign (adapter: AdapterTensors): void {
+    this.check(adapter)
     for (const [site, auxiliary] of this.#auxiliaries) auxiliary.assign(adapter.get(site) ?? new Map())
   }
 
-  /** Everything but the auxiliaries' values: optimiser, fits, and what was gathered of an interval. */
   async state (): Promise<NamedTensors> {
     const optimizer = [...await this.#optimizer.state()].map(([name, tensor]) => [OPTIMIZER + name, tensor] as const)
     const sums = await Promise.all([...this.#sums].map(async ([name, sum]) =>
@@ -218,15 +191,15 @@ export class GradientLearner {
     for (const auxiliary of this.#auxiliaries.values()) auxiliary.dispose()
   }
 
-  /** What a fit is made from. Nothing is gathered then. */
+  /** What a fit is made from, in the order of the parameters: sites come in any, and norms are sums. Nothing is gathered then. */
   #taken (): Map<string, tf.Tensor> {
     const sums = new Map(this.#sums)
     this.#sums.clear()
     this.#gathered = 0
-    if (this.#private === undefined) return sums
-    const noised = this.#private.noised(sums, this.#fits)
-    tf.dispose([...sums.values()])
-    return noised
+    const taken = this.#private?.noised(sums, this.#fits) ?? sums
+    if (taken !== sums) tf.dispose([...sums.values()])
+    const places = new Map([...this.#parameters().keys()].map((name, place) => [name, place]))
+    return new Map([...taken].sort(([a], [b]) => (places.get(a) ?? 0) - (places.get(b) ?? 0)))
   }
 
   #clear (): void {
@@ -240,6 +213,12 @@ export class GradientLearner {
     return new Map([...this.#auxiliaries].flatMap(([site, auxiliary]) =>
       [...auxiliary.parameters].map(([parameter, variable]) => [`${site}.${parameter}`, variable] as const)))
   }
+}
+
+/** The parameter that a tensor of a learner's state belongs to; no parameter's name where it belongs to all. */
+export function parameterOf (name: string): string {
+  if (name.startsWith(SUM)) return name.slice(SUM.length)
+  return name.startsWith(OPTIMIZER) ? name.slice(OPTIMIZER.length, name.lastIndexOf('.')) : ''
 }
 
 function integer (value: number): TensorData {

@@ -4,7 +4,8 @@ import { InvalidOptionError, NonFiniteError, UnknownSiteError } from '../errors.
 import { inputShape, outputShape } from '../places.js'
 import type { AdapterTensors, AuxiliarySpec, Site, SitePair } from '../types.js'
 import { applyAuxiliary, parameterShapes } from './auxiliary.js'
-import { checkPair, type Fit } from './gradient-learner.js'
+import { checkPair } from './gradient-learner.js'
+import type { Fit } from './learner.js'
 import type { Optimizer } from './optimizer.js'
 import type { Schedule } from './schedule.js'
 

@@ -195,7 +195,7 @@ describe('gl: the learner', () => {
   })
 
   it('takes the sites in any order, tokens in rows or not', async () => {
-    const [learner, other] = [learnerOf(), learnerOf()]
+    const [learner, other] = [learnerOf({ maxNorm: 0.1 }), learnerOf({ maxNorm: 0.1 })]
     const data = batches(1, 6)[0]
     const inRows = new Map([...data].reverse().map(([site, { x, gradient }]) => [site, {
       x: { ...x, shape: [2, 3, x.shape[1]] },

@@ -37,6 +37,12 @@ describe('colanet train, ended by Ctrl+C in the midst of its steps', function ()
     await expectAsUndisturbed(await resumed(start()))
   })
 
+  it('goes on with as many threads for its fits as it is given then, and ends as one that had one', async () => {
+    const start = (threads: string): Started => scene.local('threads', ...args, '--fit-threads', threads)
+    await interrupted(start('2'))
+    await expectAsUndisturbed(await resumed(start('3')))
+  })
+
   it('goes on with the same command and ends as if nothing had been, in the mesh; a third time it is done', async () => {
     const start = (): Started => scene.train('trainer', ...args)
     await interrupted(start())

@@ -1,9 +1,10 @@
 /** The thread of `ModelThread`: one base model, one pass after the other. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { tensorsOf } from '../../tensor/adaptation.js'
+import { SharedMemory } from '../shared-memory.js'
+import { told } from '../thread.js'
 import type { LentResult } from './lent-model.js'
 import { LocalModel } from './local-model.js'
-import { SharedMemory } from './shared-memory.js'
 import type { FromThread, PassMessage, ThreadData, ToThread } from './thread-messages.js'
 
 const port = parentPort
@@ -16,8 +17,7 @@ function say (message: FromThread, transfer: ArrayBuffer[] = []): void {
 }
 
 function failed (error: unknown): void {
-  const { name, message } = error as Error
-  say({ type: 'failed', error: { name, message } })
+  say({ type: 'failed', error: told(error) })
 }
 
 /** Ends this thread. */
@@ -44,8 +44,7 @@ async function run (model: LocalModel, { number, pass }: PassMessage): Promise<v
       say({ type: 'part', number, result, part: null })
     }
   } catch (error) { // the pass has its answer: `failed` would be the next one's
-    const { name, message } = error as Error
-    say({ type: 'broken', number, error: { name, message } })
+    say({ type: 'broken', number, error: told(error) })
   }
 }
 

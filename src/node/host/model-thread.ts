@@ -1,19 +1,17 @@
 import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { pEvent } from 'p-event'
 import * as errors from '../../errors.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import { unlessAborted } from '../../protocols/deadline.js'
 import type { FloatTensor } from '../../types.js'
+import { rebuilt, startThread } from '../thread.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
 import type { ModelOptions } from './local-model.js'
 import { PartStream } from './part-stream.js'
-import type { FromThread, PartMessage, ThreadData, ThreadError, ToThread } from './thread-messages.js'
+import type { FromThread, PartMessage, ThreadData, ToThread } from './thread-messages.js'
 
 const MAIN = new URL(`model-thread-main${extname(import.meta.filename)}`, import.meta.url)
-
-/** From the sources a thread has to ask for the compiler itself. */
-const FROM_SOURCES = `import('tsx/esm/api').then(({ register }) => { register(); return import(${JSON.stringify(MAIN)}) })`
 
 export interface ModelThreadInit extends ModelOptions {
   /** A Hugging Face folder. */
@@ -149,8 +147,7 @@ export class ModelThread implements LentModel {
 type Ready = Extract<FromThread, { type: 'ready' }>
 
 async function start ({ folder, log, ...options }: ModelThreadInit): Promise<{ worker: Worker, ready: Ready }> {
-  const fromSources = extname(MAIN.pathname) === '.ts'
-  const worker = new Worker(fromSources ? FROM_SOURCES : MAIN, { eval: fromSources, workerData: { folder, options } satisfies ThreadData })
+  const worker = startThread(MAIN, { folder, options } satisfies ThreadData)
   worker.on('message', (message: FromThread) => {
     if (message.type === 'log') log(message.line)
   })
@@ -187,10 +184,4 @@ async function next (worker: Worker): Promise<Answer> {
   } finally {
     worker.unref()
   }
-}
-
-/** An error keeps its name across threads, by which it is told apart. */
-function rebuilt ({ name, message }: ThreadError): Error {
-  const Known = (errors as Readonly<Record<string, new (message: string) => Error>>)[name] as (new (message: string) => Error) | undefined
-  return Known === undefined ? new errors.EngineError(`${name}: ${message}`) : new Known(message)
 }

@@ -1,5 +1,6 @@
 import type { ModelInfo } from '../../model/base-model.js'
 import type { FloatTensor } from '../../types.js'
+import type { ThreadError } from '../thread.js'
 import type { EncodedPart } from './encoded-part.js'
 import type { LentModel, LentPass, LentResult } from './lent-model.js'
 import type { ModelOptions } from './local-model.js'
@@ -8,11 +9,6 @@ import type { ModelOptions } from './local-model.js'
 export interface ThreadData {
   readonly folder: string
   readonly options: ModelOptions
-}
-
-export interface ThreadError {
-  readonly name: string
-  readonly message: string
 }
 
 export type ToThread =

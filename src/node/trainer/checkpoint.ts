@@ -28,7 +28,7 @@ export interface Checkpoint {
   readonly progress: Progress
   /** The trainer's own auxiliaries. */
   readonly adapter: AdapterTensors
-  /** See `GradientLearner.state`. */
+  /** See `Learner.state`. */
   readonly learner: NamedTensors
   /** Those of the trainer's earlier auxiliaries with which steps are under way, oldest first. */
   readonly older: readonly Version[]

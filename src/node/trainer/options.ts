@@ -68,6 +68,8 @@ export const trainOptionsSchema = z.strictObject({
   clip: z.enum(CLIPS).default('global'),
   /** Batches that are gathered before a fit. */
   interval: count.default(1),
+  /** Threads that fits are divided over, by site; as many as sites that are fitted at most. */
+  fitThreads: count.default(1),
   /** Steps that are sent beyond the one that is waited for, at most. */
   ahead: z.number().int().min(0).max(MAX_AHEAD).default(0),
   /** What becomes of data that were made with an auxiliary that has been fitted since. */

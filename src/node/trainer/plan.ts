@@ -2,15 +2,14 @@ import { createHash } from 'node:crypto'
 import { isMergeableKind, isRanked, patternAt, scaleAt, seenBy } from '../../auxiliary-spec.js'
 import { InvalidAdapterError, InvalidOptionError, UnknownSiteError } from '../../errors.js'
 import { encodeAdapter } from '../../gl/adapter-message.js'
-import { Auxiliary, parameterShapes } from '../../gl/auxiliary.js'
-import { ComposedAuxiliary, composedSpec, type FrozenFactors } from '../../gl/composed-auxiliary.js'
-import type { FittedAuxiliary } from '../../gl/fitted-auxiliary.js'
-import { GradientLearner } from '../../gl/gradient-learner.js'
-import { Optimizer, type OptimizerKind } from '../../gl/optimizer.js'
+import { parameterShapes } from '../../gl/auxiliary.js'
+import { composedSpec, type FrozenFactors } from '../../gl/composed-auxiliary.js'
+import type { GradientLearner } from '../../gl/gradient-learner.js'
+import { type AuxiliaryPlan, learnerOf, type LearnerPlan } from '../../gl/learner-plan.js'
+import type { OptimizerKind } from '../../gl/optimizer.js'
 import type { Adapter } from '../../gl/peft/adapter.js'
 import { readAdapter } from '../../gl/peft/read-adapter.js'
 import type { PrivateFits } from '../../gl/privacy/private-gathering.js'
-import { createSchedule } from '../../gl/schedule.js'
 import { type Job, jobId, specsOf } from '../../job.js'
 import type { ModelInfo } from '../../model/base-model.js'
 import { selectSites } from '../../model/sites.js'
@@ -182,34 +181,39 @@ function checkAgrees (options: TrainOptions, { spec, tensors }: Adapter, { sites
 }
 
 /** What a learner starts with beside its plan. */
-interface LearnerStart {
+export interface LearnerStart {
   /** Norms of the rows of the sites' weights, where the auxiliaries start from them. */
   readonly norms?: WeightNorms
   /** Whether rows are private. @default they are not */
   readonly privacy?: PrivateFits
 }
 
-/** The learner that follows the options, at its start. */
-export function createLearner (options: TrainOptions, plan: Plan, { norms = new Map(), privacy }: LearnerStart = {}): GradientLearner {
+/** The learner that follows the options, at its start, in this thread. */
+export function createLearner (options: TrainOptions, plan: Plan, start: LearnerStart = {}): GradientLearner {
+  return learnerOf(learnerPlan(options, plan, start))
+}
+
+/** What the learner that follows the options is made of. */
+export function learnerPlan (options: TrainOptions, plan: Plan, { norms = new Map(), privacy }: LearnerStart = {}): LearnerPlan {
   const { optimizer, lr, weightDecay, schedule, warmup, steps, interval, maxGradNorm, clip } = options
   const fits = Math.ceil(steps / interval)
-  return new GradientLearner({
+  return {
     auxiliaries: plan.fitted.map(site => auxiliaryAt(site, plan, options, norms)),
-    optimizer: new Optimizer(optimizer, weightDecay),
-    schedule: createSchedule({ kind: schedule, rate: lr ?? RATES[optimizer], fits, ...(warmup === undefined ? {} : { warmup }) }),
+    optimizer: { kind: optimizer, weightDecay },
+    schedule: { kind: schedule, rate: lr ?? RATES[optimizer], fits, ...(warmup === undefined ? {} : { warmup }) },
     interval,
     clip,
     ...(maxGradNorm === undefined ? {} : { maxNorm: maxGradNorm }),
     ...(privacy && { privacy })
-  })
+  }
 }
 
-function auxiliaryAt (site: Site, { auxiliary, composed, start }: Plan, { seed, compose }: TrainOptions, norms: WeightNorms): FittedAuxiliary {
+function auxiliaryAt (site: Site, { auxiliary, composed, start: tensors }: Plan, { seed, compose: composition }: TrainOptions, norms: WeightNorms): AuxiliaryPlan {
   const norm = norms.get(site.name)
-  const from = start === undefined ? { seed, ...(norm && { norm }) } : { tensors: start.get(site.name) ?? new Map() }
+  const start = tensors === undefined ? { seed, ...(norm && { norm }) } : { tensors: tensors.get(site.name) ?? new Map() }
   return composed === undefined
-    ? new Auxiliary(auxiliary, site, from)
-    : new ComposedAuxiliary(composed.own, site, from, composed.factors.get(site.name) ?? [], compose)
+    ? { site, spec: auxiliary, start }
+    : { site, spec: composed.own, start, beside: { earlier: composed.factors.get(site.name) ?? [], composition } }
 }
 
 /** Names all that decides the numbers of a run: sha-256 in hex. */

@@ -1,5 +1,5 @@
 import { ProtocolError } from '../../errors.js'
-import type { GradientLearner } from '../../gl/gradient-learner.js'
+import type { Learner } from '../../gl/learner.js'
 import { ContributionMap } from '../../merge/contribution-map.js'
 import { meanOfParameters } from '../../merge/mean-of-parameters.js'
 import { verifyRecord } from '../../protocols/contribution/index.js'
@@ -18,7 +18,7 @@ export interface Standing {
   contributed (): Promise<AdapterTensors>
 }
 
-export async function standingIn (joined: JoinedJob, learner: GradientLearner): Promise<Standing> {
+export async function standingIn (joined: JoinedJob, learner: Learner): Promise<Standing> {
   if (joined.job.mode !== 'joint') {
     return { meet: async ({ members }) => await hear(joined, members), own: async () => await learner.adapter(), contributed: async () => await learner.contributed() }
   }
@@ -32,12 +32,12 @@ export async function standingIn (joined: JoinedJob, learner: GradientLearner): 
  */
 class JointStanding implements Standing {
   readonly #joined: JoinedJob
-  readonly #learner: GradientLearner
+  readonly #learner: Learner
   #own: AdapterTensors
   /** What the learner went on from. */
   #met: AdapterTensors
 
-  constructor (joined: JoinedJob, learner: GradientLearner, start: AdapterTensors) {
+  constructor (joined: JoinedJob, learner: Learner, start: AdapterTensors) {
     this.#joined = joined
     this.#learner = learner
     this.#own = start
@@ -54,7 +54,7 @@ class JointStanding implements Standing {
     if (state.stateId() !== version) throw new ProtocolError('the host names another state than that of the members that it lists')
     const mean = meanOfParameters([...state])
     this.#met = new Map([...this.#own.keys()].map(site => [site, mean.get(site) ?? new Map<string, FloatTensor>()])) // what this trainer fits
-    this.#learner.assign(this.#met)
+    await this.#learner.assign(this.#met)
   }
 
   async own (): Promise<AdapterTensors> {

@@ -38,7 +38,7 @@ export interface StepRunner {
 }
 
 /** Does something with a step's outcome, and again from the start if a host fails. */
-export async function withRecovery<T> (runner: StepRunner, signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+export async function withRecovery<T> (runner: Pick<StepRunner, 'recover'>, signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await attempt()

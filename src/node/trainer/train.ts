@@ -11,10 +11,11 @@ import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import { CheckpointFile, type Progress } from './checkpoint.js'
 import { evaluate } from './evaluate.js'
+import { startLearner } from './fits/start-learner.js'
 import type { TrainOptions } from './options.js'
 import { outcomeOf, writeOutcome } from './outcome.js'
 import { type LocalContext, locally, meshPlace, type Place, type TrainContext } from './place.js'
-import { createLearner, planOf, runId } from './plan.js'
+import { planOf, runId } from './plan.js'
 import { type Forgetting, Review } from './review.js'
 import { describePrivacy, explained, privacyOf, type PrivacyReport } from './privacy.js'
 import { settle } from './settle.js'
@@ -112,9 +113,10 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
   const norms = await runner.open(signal)
   if (place.lasting) reporter.log(`the host sends ${describeWire(wire)}`)
   if (privacy !== undefined) reporter.log(`private: ${describePrivacy(privacy.report(options.steps))}`)
-  const learner = createLearner(options, { ...plan, start: saved?.adapter ?? plan.start }, { norms, ...(privacy && { privacy: privacy.fits }) })
+  const start = { norms, ...(privacy && { privacy: privacy.fits }) }
+  const learner = await startLearner(options, { ...plan, start: saved?.adapter ?? plan.start }, start, line => reporter.log(line))
   try {
-    if (saved !== undefined) learner.restore(saved.learner)
+    if (saved !== undefined) await learner.restore(saved.learner)
     const standing = await standingIn(joined, learner)
     const training = new Training({
       joined,
@@ -143,7 +145,7 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
     if (!place.lasting) await checkpoint.remove()
     return reportOf(place, context, joined, training, { wire, adapted, privacy: privacy?.report(training.progress.step) ?? null, forgetting, deltaHash: outcome.deltaHash, adapter: out })
   } finally {
-    learner.dispose()
+    await learner.dispose()
   }
 }
 

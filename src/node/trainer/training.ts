@@ -1,5 +1,5 @@
 import { StaleDataError } from '../../errors.js'
-import type { GradientLearner } from '../../gl/gradient-learner.js'
+import type { Learner } from '../../gl/learner.js'
 import type { ContributionRecord } from '../../protocols/contribution/index.js'
 import type { StepReply } from '../../protocols/step/index.js'
 import { dropoutKey, dropOut } from '../../tensor/dropout.js'
@@ -16,7 +16,7 @@ import { type StepResult, type StepRunner, withRecovery } from './step-runner.js
 export interface TrainingInit {
   readonly joined: JoinedJob
   readonly runner: StepRunner
-  readonly learner: GradientLearner
+  readonly learner: Learner
   readonly standing: Standing
   /** The batch of a step, from 0; undefined where there is none, and a private fit is made of noise alone. */
   readonly at: (step: number) => Promise<Batch | undefined>
@@ -112,15 +112,22 @@ export class Training {
     if (batch === undefined) {
       await turn()
       learner.beginBatch(new Int32Array())
-      learner.endBatch()
+      await learner.endBatch()
       return undefined
     }
-    return await withRecovery(runner, signal, async () =>
+    return await withRecovery({ recover: async (error, signal) => await this.#recover(error, signal) }, signal, async () =>
       await runner.run({ step, oldest: this.#progress.step, purpose: 'train', adapted: true, batch, contribution: version?.record ?? null }, async result => {
         await turn()
         await this.#gather(step, batch, result, version, signal)
         return result.reply
       }, signal))
+  }
+
+  /** From what is the host's. */
+  async #recover (error: Error, signal: AbortSignal): Promise<void> {
+    const { learner, runner } = this.#init
+    if (learner.failure !== undefined) throw learner.failure
+    await runner.recover(error, signal)
   }
 
   async #gather (step: number, batch: Batch, { reply, data }: StepResult, sent: ContributedVersion | undefined, signal: AbortSignal): Promise<void> {
@@ -129,8 +136,8 @@ export class Training {
     const stale = mode === 'joint' ? undefined : this.#staleOf(this.#versions.madeWith(reply, mode, sent))
     const gather = async (): Promise<void> => {
       learner.beginBatch(counts(batch))
-      for await (const [site, own] of data) learner.gather(site, this.#without(site, own, step, batch))
-      learner.endBatch(stale?.weight)
+      for await (const [site, own] of data) await learner.gather(site, this.#without(site, own, step, batch))
+      await learner.endBatch(stale?.weight)
     }
     try {
       await (stale === undefined ? gather() : this.#at(stale.adapter, gather)) // the gradient is that at the w that the host ran
@@ -144,11 +151,11 @@ export class Training {
   async #at<T> (adapter: AdapterTensors, work: () => Promise<T>): Promise<T> {
     const { learner } = this.#init
     const present = await learner.adapter()
-    learner.assign(adapter)
+    await learner.assign(adapter)
     try {
       return await work()
     } finally {
-      learner.assign(present)
+      await learner.assign(present)
     }
   }
 

@@ -67,6 +67,7 @@ describe('what a trainer is going to do', () => {
     it('and the same where they are the same', () => {
       expect(of({ ...usual, patience: 3, out: 'elsewhere', clip: 'global' })).to.equal(of(usual))
       expect(of({ ...usual, ahead: 3, stale: 'refuse' })).to.equal(of(usual))
+      expect(of({ ...usual, fitThreads: 3 })).to.equal(of(usual))
       expect(of({ ...usual, ahead: 0, stale: 'decay' })).to.equal(of(usual))
     })
   })

@@ -6,9 +6,10 @@ import { Host } from '../../../src/node/host/host.js'
 import type { LocalModel } from '../../../src/node/host/local-model.js'
 import { Jobs } from '../../../src/node/jobs.js'
 import { CheckpointFile, type Progress } from '../../../src/node/trainer/checkpoint.js'
+import { startLearner } from '../../../src/node/trainer/fits/start-learner.js'
 import { parseTrainOptions } from '../../../src/node/trainer/options.js'
 import { OwnHost } from '../../../src/node/trainer/own-host.js'
-import { createLearner, planOf } from '../../../src/node/trainer/plan.js'
+import { planOf } from '../../../src/node/trainer/plan.js'
 import { standingIn } from '../../../src/node/trainer/standing.js'
 import type { StepRunner } from '../../../src/node/trainer/step-runner.js'
 import { Training } from '../../../src/node/trainer/training.js'
@@ -66,9 +67,9 @@ export class TrainingRun {
     const joined = jobs.join(plan.job, plan.sites)
     const checkpoint = new CheckpointFile(join(checkpoints, `${name}.safetensors`), name)
     const saved = await checkpoint.load()
-    const learner = createLearner(options, { ...plan, start: saved?.adapter ?? plan.start })
+    const learner = await startLearner(options, { ...plan, start: saved?.adapter ?? plan.start }, {}, () => {})
     try {
-      if (saved !== undefined) learner.restore(saved.learner)
+      if (saved !== undefined) await learner.restore(saved.learner)
       const own = new OwnHost(new Host({ model, jobs }), peerIdFromString(jobs.peer), joined, { wire: options.wire === 'auto' ? 'factors' : options.wire, auxiliary: plan.auxiliary, sites: plan.fitted })
       const runner = wrap(own, () => training)
       const training: Training = new Training({
@@ -90,7 +91,7 @@ export class TrainingRun {
       const { losses, stale } = training.progress
       return { losses, stale, adapter: await learner.adapter() }
     } finally {
-      learner.dispose()
+      await learner.dispose()
     }
   }
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { Worker } from 'node:worker_threads'
 import * as tf from '@tensorflow/tfjs'
 import { expect } from 'chai'
 import { startBackend } from '../../../src/engine/backend.js'
@@ -152,6 +153,42 @@ describe('training with steps that run ahead', function () {
       expect(error.message).to.match(/ran f{64}, which is none/)
     })
   }
+
+  describe('with fits in several threads', () => {
+    it('gives to the bit what it gives in one, also where hosts fail', async () => {
+      const ways: ReadonlyArray<Parameters<TrainingRun['parse']>[0]> = [
+        { ahead: 3, interval: 2, stale: 'decay', wire: 'f32', fitThreads: 2 },
+        { mode: 'joint', sites: ['c_attn', 'mlp.c_proj'], wire: 'factors', fitThreads: 3 }
+      ]
+      for (const [i, given] of ways.entries()) {
+        const one = await trainer.run(`one ${i}`, { ...given, fitThreads: 1 })
+        expect(await trainer.run(`several ${i}`, given, { wrap: failing(seeded(1), []) })).to.deep.equal(one)
+      }
+    })
+
+    it('ends where one of them does, which is no failure of the host', async () => {
+      const workers: Worker[] = []
+      const onWorker = (worker: Worker): void => { workers.push(worker) }
+      process.on('worker', onWorker)
+      let recovered = 0
+      const error = await failureOf(trainer.run('ended', { fitThreads: 2 }, {
+        wrap: runner => ({
+          open: async signal => await runner.open(signal),
+          recover: async () => {
+            recovered++
+            await Promise.resolve()
+          },
+          run: async (step, use, signal) => {
+            if (step.step === 3) await workers[1].terminate()
+            return await runner.run(step, use, signal)
+          }
+        })
+      }))
+      process.off('worker', onWorker)
+      expect(error.name).to.equal('EngineError')
+      expect(recovered).to.equal(0)
+    })
+  })
 
   it('keeps no tensors', async () => {
     await trainer.run('warm', { ahead: 2, stale: 'decay', steps: 3 })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { SharedMemory } from '../../../src/node/host/shared-memory.js'
+import { SharedMemory } from '../../src/node/shared-memory.js'
 
 const MIB = 1 << 20
 
