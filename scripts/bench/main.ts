@@ -9,6 +9,7 @@ import { partNamed } from '../part-named.js'
 import { inTemporaryFolder } from '../temporary-folder.js'
 import { flat } from './figure.js'
 import type { Part } from './part.js'
+import { blob } from './parts/blob.js'
 import { fits } from './parts/fits.js'
 import { loop } from './parts/loop.js'
 import { memory } from './parts/memory.js'
@@ -19,7 +20,7 @@ import { users } from './parts/users.js'
 
 /** `npm run bench -- PART`: measures one part, prints a table, and as the last line one JSON object. */
 
-const PARTS: readonly Part[] = [step, loop, memory, mesh, users, tasks, fits]
+const PARTS: readonly Part[] = [step, loop, memory, mesh, users, tasks, fits, blob]
 
 function help (): string {
   const lines = PARTS.flatMap(({ name, describe, options }) => [

@@ -1,0 +1,78 @@
+import { join } from 'node:path'
+import type { PullRequest } from '../blob-puller.js'
+import { type Figure, figure, ratio, readable } from '../figure.js'
+import { interleaved, valuesOf } from '../interleaved.js'
+import { LineChild } from '../line-child.js'
+import { definePart, runsOption } from '../part.js'
+import { PeakMemory } from '../peak-memory.js'
+
+const BLOB = 'blob'
+const TCP = 'bare TCP'
+
+const HOLDER = join(import.meta.dirname, '..', 'blob-holder.ts')
+const PULLER = join(import.meta.dirname, '..', 'blob-puller.ts')
+
+const MB = 1e6
+
+/** How long memory is watched before it counts as idle, in milliseconds. */
+const IDLE = 500
+
+/**
+ * What it takes to bring a blob from one process to another over loopback, encrypted, multiplexed and each chunk checked, beside the
+ * same bytes over a bare TCP connection. Memory is that of each side above what it has when it is connected and does nothing: the
+ * holder's has the blob in it, the puller's the place that it goes to; then so many megabytes in all pass, one blob after the other.
+ */
+export const blob = definePart({
+  name: 'blob',
+  describe: 'time of a blob between two processes, and of bare TCP; memory of both',
+  options: {
+    runs: runsOption(9),
+    size: { type: 'integer', min: 1, max: 512, default: 64, describe: 'of a blob, in MB' },
+    total: { type: 'integer', min: 1, default: 1000, describe: 'that pass while memory is watched, in MB' }
+  },
+  measure: async ({ runs, size, total }, { folder, signal, log }) => {
+    const holder = await LineChild.fromSources(HOLDER, [join(folder, 'holder')], signal)
+    let puller: LineChild | undefined
+    try {
+      const { address, port } = holder.greeting as { address: string, port: number }
+      puller = await LineChild.fromSources(PULLER, [join(folder, 'puller'), address], signal)
+      const idle = await Promise.all([holder, puller].map(idleOf))
+      const peaks = [new PeakMemory(holder.pid), new PeakMemory(puller.pid)]
+      const manifest = await holder.ask(String(size * MB)) as string
+      const pull = async (request: Omit<PullRequest, 'manifest'>): Promise<number> => {
+        const { milliseconds } = await puller?.ask(JSON.stringify({ manifest, ...request })) as { milliseconds: number }
+        return milliseconds
+      }
+      log(`${total} MB pass while memory is watched`)
+      await pull({ times: Math.ceil(total / size) })
+      const above = await Promise.all(peaks.map(async (peak, i) => await peak.stop() - idle[i]))
+      const measured = await interleaved([
+        { name: BLOB, run: async () => await pull({ times: 1 }) },
+        { name: TCP, run: async () => await pull({ times: 1, port }) }
+      ], { runs, signal, log, show: milliseconds => `${milliseconds.toFixed(0)} ms` })
+      const [blobs, tcp] = [valuesOf(measured, BLOB), valuesOf(measured, TCP)]
+      const rate = (milliseconds: readonly number[]): Figure => figure(milliseconds.map(own => size / own * 1000))
+      const [ratioToTcp, peakMbAboveIdle] = [ratio(tcp, blobs), figure([Math.max(...above)])]
+      return {
+        head: ['', 'MB/s', 'of bare TCP'],
+        rows: [
+          [BLOB, readable(rate(blobs)), readable(ratioToTcp)],
+          [TCP, readable(rate(tcp)), ''],
+          ['holder, MB above idle', above[0].toFixed(0), ''],
+          ['puller, MB above idle', above[1].toFixed(0), '']
+        ],
+        figures: { ratioToTcp, peakMbAboveIdle }
+      }
+    } finally {
+      await puller?.stop()
+      await holder.stop()
+    }
+  }
+})
+
+/** What a process has while it does nothing, in MB. */
+async function idleOf (child: LineChild): Promise<number> {
+  const memory = new PeakMemory(child.pid)
+  await new Promise(resolve => setTimeout(resolve, IDLE))
+  return await memory.stop()
+}
