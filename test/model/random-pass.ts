@@ -2,7 +2,7 @@ import { seenBy } from '../../src/auxiliary-spec.js'
 import { hasFactors } from '../../src/gl/factor-gradients.js'
 import type { ModelInfo } from '../../src/model/base-model.js'
 import type { LentPart, LentPass } from '../../src/node/host/lent-model.js'
-import { AUXILIARY_KINDS, type AuxiliarySpec, type Site } from '../../src/types.js'
+import { type AdapterTensors, AUXILIARY_KINDS, type AuxiliarySpec, type Site } from '../../src/types.js'
 import { randomAdapter } from '../gl/adaptation.js'
 import { isPossible } from '../gl/possible.js'
 import { contribution, shuffled } from '../merge/random.js'
@@ -13,6 +13,9 @@ const WAYS = [{}, { beside: true }, { merged: true }, { beside: true, merged: tr
 
 /** So many passes by number have each way with each kind of auxiliary. */
 export const KINDS_OF_PASSES = WAYS.length * AUXILIARY_KINDS.length
+
+/** How far biases of hidden units are from 0 at least: further than the products before them, whose weights sum to 1 at most. */
+const FURTHEST: Readonly<Record<string, number>> = { 'layers.0.bias': 20, 'layers.1.bias': 50 }
 
 /** One to three batches of a few rows each, with pairs wanted at some of the sites, or what they do to factors. */
 export function randomPass (info: ModelInfo, number: number, random: () => number): LentPass {
@@ -31,15 +34,28 @@ export function randomPass (info: ModelInfo, number: number, random: () => numbe
 export function randomPart (info: ModelInfo, sites: readonly Site[], kind: AuxiliarySpec, beside: boolean, random: () => number): LentPart {
   const [first] = sites
   const spec = { ...kind, ranks: { [first.name]: kind.rank + 2 }, alphas: { [first.name]: kind.alpha / 3 } }
-  const adapter = randomAdapter(spec, sites.filter(site => isPossible(spec.kind, site)), random)
+  const adapter = smoothAdapter(spec, sites.filter(site => isPossible(spec.kind, site)), random)
   const others = random() < 0.3 ? AUXILIARY_KINDS.map((_, k) => specOf(k)).filter(other => isPossible(other.kind, first)) : []
   const factors = hasFactors(spec) && random() < 0.5
   return {
     batch: randomRows(info, 1 + Math.floor(random() * 4), random),
-    beside: beside ? [{ spec, tensors: adapter }, ...others.map(other => ({ spec: other, tensors: randomAdapter(other, [first], random) }))] : [],
+    beside: beside ? [{ spec, tensors: adapter }, ...others.map(other => ({ spec: other, tensors: smoothAdapter(other, [first], random) }))] : [],
     ...(factors ? { wire: 'factors' } as const : {}),
     ...(factors || seenBy(spec.kind) !== undefined ? { fitted: { spec, adapter } } : {})
   }
+}
+
+/**
+ * A random adapter around which g is smooth: a perceptron's hidden units are on or off whatever x is, up to 20, as one that is near to 0
+ * has its gradient or none by how sums are rounded.
+ */
+function smoothAdapter (spec: AuxiliarySpec, sites: readonly Site[], random: () => number): AdapterTensors {
+  const adapter = randomAdapter(spec, sites, random)
+  if (spec.kind !== 'mlp') return adapter
+  return new Map([...adapter].map(([site, own]) => [site, new Map([...own].map(([name, { shape, values }]) => {
+    const [width, from] = [FURTHEST[name] ?? 0, shape.at(1) ?? 1] // weights are [to, from]
+    return [name, { shape, values: values.map(value => value / from + Math.sign(value) * width) }]
+  }))]))
 }
 
 /** Of the kinds in turn, with several ranks and several α. */
