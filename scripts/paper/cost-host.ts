@@ -11,6 +11,7 @@ import { ModelThread } from '../../src/node/host/model-thread.js'
 import { createLearner, planOf } from '../../src/node/trainer/plan.js'
 import { wireFormOf } from '../../src/node/trainer/wire-form.js'
 import { BlobStore } from '../../src/protocols/blob/index.js'
+import { encodeWeightNorms } from '../../src/tensor/weight-norms.js'
 import { jobsOfNewPeer } from '../bench/c-attn-job.js'
 import { timed } from '../bench/interleaved.js'
 import { randomAdapter } from '../bench/random-adapter.js'
@@ -31,9 +32,10 @@ const store = new BlobStore() // of host and trainer, so that nothing has to be 
 const host = new Host({ model, jobs: await jobsOfNewPeer(store), limits: UNLIMITED })
 const joined = (await jobsOfNewPeer(store)).join(plan.job, plan.sites)
 host.open(plan.job)
+const norms = await host.startNorms(plan.job)
 const wire = wireFormOf(options.wire, plan.auxiliary, plan.fitted, batch)
 if (folder === null) await startBackend()
-const learner = folder === null ? createLearner(options, plan) : undefined
+const learner = folder === null ? createLearner(options, plan, { norms }) : undefined
 let steps = 0
 
 async function step (): Promise<CostHostStep> {
@@ -63,7 +65,7 @@ async function step (): Promise<CostHostStep> {
   return { pass, fit, parts }
 }
 
-await writeToStdout(`${JSON.stringify({ info: model.info } satisfies CostHostReady)}\n`)
+await writeToStdout(`${JSON.stringify({ info: model.info, norms: Buffer.from(encodeWeightNorms(norms)).toString('base64') } satisfies CostHostReady)}\n`)
 for await (const line of createInterface({ input: process.stdin })) {
   if (line === '') continue
   await writeToStdout(`${JSON.stringify(await step())}\n`)

@@ -12,12 +12,13 @@ export interface CostHostInit {
 /** What it says first. */
 export interface CostHostReady {
   readonly info: ModelInfo
+  /** Of the weights that the auxiliaries start from, where their kind does: `encodeWeightNorms` in base64. */
+  readonly norms: string
 }
 
 /** What `cost-trainer.ts` is started with, as JSON. */
-export interface CostTrainerInit {
+export interface CostTrainerInit extends CostHostReady {
   readonly options: TrainOptions
-  readonly info: ModelInfo
 }
 
 /** What a host answers to a line. */

@@ -2,22 +2,25 @@ import '../../src/cli/stdout.js'
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { writeToStdout } from '../../src/cli/stdout.js'
+import { seenBy } from '../../src/auxiliary-spec.js'
 import { readBatchFile } from '../../src/data/batch-file.js'
 import { startBackend } from '../../src/engine/backend.js'
 import { createLearner, planOf } from '../../src/node/trainer/plan.js'
 import { layoutOf, wireFormOf } from '../../src/node/trainer/wire-form.js'
 import { decodeAdaptation } from '../../src/tensor/adaptation.js'
+import { decodeWeightNorms } from '../../src/tensor/weight-norms.js'
 import { timed } from '../bench/interleaved.js'
 import type { CostPart, CostTrainerInit, CostTrainerStep } from './cost-init.js'
 
 /** A trainer's process: for each line, which says where the adaptation data of a step are, one fit. */
-const { options, info } = JSON.parse(process.argv[2]) as CostTrainerInit
+const { options, info, norms: encoded } = JSON.parse(process.argv[2]) as CostTrainerInit
 
 await startBackend()
 const plan = await planOf(options, info)
 const batch = await readBatchFile(options.batch ?? '')
 const wire = wireFormOf(options.wire, plan.auxiliary, plan.fitted, batch)
-const learner = createLearner(options, plan)
+const norms = seenBy(plan.auxiliary.kind) === 'product' ? decodeWeightNorms(Buffer.from(encoded, 'base64'), plan.sites) : new Map()
+const learner = createLearner(options, plan, { norms })
 
 async function fit (parts: readonly CostPart[]): Promise<CostTrainerStep> {
   let fit = 0

@@ -123,8 +123,8 @@ async function measure (options: TrainOptions, place: Place, { folder, rounds, t
   const own = place === 'host' ? null : await mkdtemp(join(folder, 'wire-'))
   const init: CostHostInit = { options, folder: own, threads }
   const host = await LineChild.fromSources(HOST, [JSON.stringify(init)], signal)
-  const { info } = host.greeting as CostHostReady
-  const trainer = own === null ? undefined : await LineChild.fromSources(TRAINER, [JSON.stringify({ options, info } satisfies CostTrainerInit)], signal)
+  const ready = host.greeting as CostHostReady
+  const trainer = own === null ? undefined : await LineChild.fromSources(TRAINER, [JSON.stringify({ options, ...ready } satisfies CostTrainerInit)], signal)
   const memories = [host, ...(trainer === undefined ? [] : [trainer])].map(({ pid }) => new PeakMemory(pid))
   const steps: Array<Pick<Sample, 'pass' | 'fit' | 'bytes'>> = []
   try {
