@@ -29,10 +29,10 @@ const MERGES = { unmerged: 'never', merged: 'during' } as const
 /** The paper's. */
 const BATCH_SIZES = ['1', '8', '32']
 
-/** Of what is measured how often. */
-const SIZES = {
-  quick: { runs: 1, rounds: 3, length: 32 },
-  full: { runs: 3, rounds: 6, length: 64 }
+/** Of what is measured how often: with --quick the paper's kinds. */
+const SIZES: Readonly<Record<'quick' | 'full', { readonly runs: number, readonly rounds: number, readonly length: number, readonly kinds: readonly AuxiliaryKind[] }>> = {
+  quick: { runs: 1, rounds: 3, length: 32, kinds: ['low-rank', 'linear', 'mlp'] },
+  full: { runs: 3, rounds: 6, length: 64, kinds: AUXILIARY_KINDS }
 }
 
 /** What one run of a row gave. */
@@ -77,7 +77,7 @@ export const cost = definePart({
       const batchSize = rowsFrom(text)
       const batch = join(context.folder, `batch-${batchSize}.safetensors`)
       await writeBatch(batch, randomBatch(batchSize, tokens, vocabSize))
-      ways.push(...waysOf(folder, batch, batchSize, { ...context, rounds: size.rounds, threads }))
+      ways.push(...waysOf(folder, batch, batchSize, { ...context, ...size, threads }))
     }
     const measured = await interleaved(ways, {
       ...context, runs: runs ?? size.runs, warmUps: 0, leadIn: false, show: ({ pass, fit, hostMemory }) => `pass ${pass.toFixed(0)} ms, fit ${fit.toFixed(0)} ms, ${hostMemory.toFixed(0)} MB`
@@ -100,11 +100,12 @@ export const cost = definePart({
 
 interface WaysContext extends PartContext {
   readonly rounds: number
+  readonly kinds: readonly AuxiliaryKind[]
   readonly threads: number | undefined
 }
 
 function waysOf (model: string, batch: string, batchSize: number, context: WaysContext): Way[] {
-  return AUXILIARY_KINDS.flatMap(kind => Object.entries(MERGES).filter(([, merge]) => merge === 'never' || isMergeableKind(kind)).flatMap(([name, merge]) =>
+  return context.kinds.flatMap(kind => Object.entries(MERGES).filter(([, merge]) => merge === 'never' || isMergeableKind(kind)).flatMap(([name, merge]) =>
     (Object.keys(PLACES) as Place[]).filter(place => PLACES[place] !== 'factors' || hasFactors({ kind, rank: 8, alpha: 8 })).map((place): Way => {
       const options = parseTrainOptions({ model, batch, aux: kind, mode: 'alone', merge, wire: PLACES[place] ?? 'f32' })
       return {
