@@ -1,11 +1,10 @@
 import '../../src/cli/stdout.js'
-import { EXIT, exitCodeOf, isInterruption } from '../../src/cli/exit.js'
-import { interruptSignal } from '../../src/cli/interrupt.js'
 import { checkOptions } from '../../src/cli/options.js'
 import { table } from '../../src/cli/simulate/table.js'
 import { writeToStdout } from '../../src/cli/stdout.js'
 import { optionLines, typedOptions } from '../options.js'
 import { partNamed } from '../part-named.js'
+import { log, runScript } from '../run-script.js'
 import { inTemporaryFolder } from '../temporary-folder.js'
 import { flat } from './figure.js'
 import type { Part } from './part.js'
@@ -49,17 +48,4 @@ async function main (args: readonly string[], signal: AbortSignal): Promise<void
   await writeToStdout(`${table(head, rows)}\n${JSON.stringify({ part: part.name, ...flat(figures) })}\n`)
 }
 
-function log (line: string): void {
-  process.stderr.write(`${line}\n`)
-}
-
-const signal = interruptSignal(log)
-try {
-  await main(process.argv.slice(2), signal)
-  process.exit(EXIT.done)
-} catch (thrown) {
-  const error = isInterruption(thrown, signal) ? signal.reason as Error : thrown as Error
-  log(`bench: ${error.name}: ${error.message}`)
-  if (exitCodeOf(error) === EXIT.failed && error.stack !== undefined) log(error.stack)
-  process.exit(exitCodeOf(error))
-}
+await runScript('bench', main)

@@ -2,14 +2,13 @@ import '../../src/cli/stdout.js'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
-import { EXIT, exitCodeOf, isInterruption } from '../../src/cli/exit.js'
-import { interruptSignal } from '../../src/cli/interrupt.js'
 import { checkOptions, type Options } from '../../src/cli/options.js'
 import { WrongResultError } from '../../src/cli/simulate/check.js'
 import { writeToStdout } from '../../src/cli/stdout.js'
 import { startBackend } from '../../src/engine/backend.js'
 import { optionLines, typedOptions } from '../options.js'
 import { partNamed } from '../part-named.js'
+import { log, runScript } from '../run-script.js'
 import { inTemporaryFolder } from '../temporary-folder.js'
 import { brokenIn, isBroken } from './claims.js'
 import { markdown } from './markdown.js'
@@ -79,17 +78,4 @@ async function write (out: string, { name }: Part, outcome: Outcome, seconds: nu
   await writeToStdout(`${text}\n`)
 }
 
-function log (line: string): void {
-  process.stderr.write(`${line}\n`)
-}
-
-const signal = interruptSignal(log)
-try {
-  await main(process.argv.slice(2), signal)
-  process.exit(EXIT.done)
-} catch (thrown) {
-  const error = isInterruption(thrown, signal) ? signal.reason as Error : thrown as Error
-  log(`paper: ${error.name}: ${error.message}`)
-  if (exitCodeOf(error) === EXIT.failed && error.stack !== undefined && !(error instanceof WrongResultError)) log(error.stack)
-  process.exit(exitCodeOf(error))
-}
+await runScript('paper', main)

@@ -1,12 +1,12 @@
 import '../../src/cli/stdout.js'
-import { EXIT, exitCodeOf, isInterruption } from '../../src/cli/exit.js'
-import { interruptSignal } from '../../src/cli/interrupt.js'
+import { EXIT } from '../../src/cli/exit.js'
 import { checkOptions, type Options } from '../../src/cli/options.js'
 import { Progress } from '../../src/cli/progress.js'
 import { table } from '../../src/cli/simulate/table.js'
 import { writeToStdout } from '../../src/cli/stdout.js'
 import { startBackend } from '../../src/engine/backend.js'
 import { optionLines, typedOptions } from '../options.js'
+import { log, runScript } from '../run-script.js'
 import { inTemporaryFolder } from '../temporary-folder.js'
 import type { Proposition } from './proposition.js'
 import { gradientOfChange } from './propositions/gradient-of-change.js'
@@ -94,17 +94,4 @@ function report (seed: number, seeds: number, verdicts: readonly Verdict[]): obj
   }
 }
 
-function log (line: string): void {
-  process.stderr.write(`${line}\n`)
-}
-
-const signal = interruptSignal(log)
-try {
-  await main(process.argv.slice(2), signal)
-  process.exit(EXIT.done)
-} catch (thrown) {
-  const error = isInterruption(thrown, signal) ? signal.reason as Error : thrown as Error
-  log(`verify: ${error.name}: ${error.message}`)
-  if (exitCodeOf(error) === EXIT.failed && error.stack !== undefined) log(error.stack)
-  process.exit(exitCodeOf(error))
-}
+await runScript('verify', main)
