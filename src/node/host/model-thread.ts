@@ -54,18 +54,14 @@ export class ModelThread implements LentModel {
 
   /** @throws {EngineError} if the thread crashes */
   async pass (pass: LentPass): Promise<LentResult[]> {
-    this.#close.signal.throwIfAborted()
-    const worker = this.#worker ?? await this.#restart()
+    const worker = await this.#running()
     const state = pass.merged?.state ?? null
     const known = state === this.#merged && pass.merged !== null
     const number = this.#number++
     const message: ToThread = { type: 'pass', number, pass: known ? { ...pass, merged: { ...pass.merged, members: [] } } : pass }
     const streams = pass.parts.map(() => new PartStream())
     this.#streams.set(number, streams)
-    const reply = next(worker)
-    this.#answer = reply.catch(() => undefined)
-    worker.postMessage(message)
-    const answer = await unlessAborted(reply, this.#close.signal)
+    const answer = await this.#ask(worker, message)
     if (answer.type === 'failed') {
       this.#streams.delete(number)
       this.#merged = null // it may have failed before or after it was merged
@@ -78,12 +74,7 @@ export class ModelThread implements LentModel {
 
   /** @throws {EngineError} if the thread crashes */
   async startNorms (sites: readonly string[]): Promise<ReadonlyMap<string, FloatTensor>> {
-    this.#close.signal.throwIfAborted()
-    const worker = this.#worker ?? await this.#restart()
-    const reply = next(worker)
-    this.#answer = reply.catch(() => undefined)
-    worker.postMessage({ type: 'norms', sites } satisfies ToThread)
-    const answer = await unlessAborted(reply, this.#close.signal)
+    const answer = await this.#ask(await this.#running(), { type: 'norms', sites })
     if (answer.type === 'failed') throw rebuilt(answer.error)
     if (answer.type !== 'norms') throw new errors.EngineError(`the engine answered a question for norms with ${answer.type}`)
     return answer.norms
@@ -100,6 +91,19 @@ export class ModelThread implements LentModel {
     worker.ref()
     worker.postMessage({ type: 'close' } satisfies ToThread)
     await exited
+  }
+
+  /** The thread, started again where it has ended. */
+  async #running (): Promise<Worker> {
+    this.#close.signal.throwIfAborted()
+    return this.#worker ?? await this.#restart()
+  }
+
+  async #ask (worker: Worker, message: ToThread): Promise<Answer> {
+    const reply = next(worker)
+    this.#answer = reply.catch(() => undefined)
+    worker.postMessage(message)
+    return await unlessAborted(reply, this.#close.signal)
   }
 
   async #restart (): Promise<Worker> {
