@@ -44,6 +44,11 @@ export class ContributionMap<R extends Versioned> implements Iterable<R> {
   }
 }
 
+/** Whether neither supersedes the other; nothing is the same as nothing. */
+export function isSameVersion (one: Versioned | undefined, other: Versioned | undefined): boolean {
+  return one?.id === other?.id && one?.round === other?.round && one?.tokens === other?.tokens
+}
+
 /** A total order on all that `stateId` names: two records of which neither supersedes the other are the same state. */
 function supersedes (record: Versioned, known: Versioned): boolean {
   if (record.round !== known.round) return record.round > known.round

@@ -1,6 +1,6 @@
 import { isMergeable } from '../auxiliary-spec.js'
 import type { Job } from '../job.js'
-import { ContributionMap } from '../merge/contribution-map.js'
+import { ContributionMap, isSameVersion } from '../merge/contribution-map.js'
 import { meanOfParameters } from '../merge/mean-of-parameters.js'
 import { besideOneAnother, type StackedAdapter } from '../merge/stack.js'
 import type { Weighted } from '../merge/weighted.js'
@@ -32,7 +32,7 @@ export const BASE_ALONE: Applied = { version: null, beside: [] }
 export function appliedTo (peer: string, job: Job, members: JobMembers, purpose: 'train' | 'evaluate', asked?: Member): Applied {
   const { held } = members
   const latest = held.find(member => member.peer === peer)
-  const own = asked === undefined || isSame(asked, latest) ? latest : asked
+  const own = asked === undefined || isSameVersion(asked, latest) ? latest : asked
   const merges = job.merge === 'during' || (job.merge === 'after' && purpose === 'evaluate')
   if (job.mode === 'alone') return own === undefined ? BASE_ALONE : { ...placed(own.id, [{ ...own, tokens: 1 }], merges), own: contributedBy(own) }
   if (held.length === 0) return BASE_ALONE
@@ -52,10 +52,6 @@ function stateOf ({ mode }: Job, members: JobMembers, merges: boolean): Applied 
   const state = { ...mode === 'joint' ? jointly(version, held, merges) : placed(version, held, merges), records: recordsOf(held) }
   states.set(members, { merges, state })
   return state
-}
-
-function isSame (one: Member, other: Member | undefined): boolean {
-  return one.id === other?.id && one.round === other.round && one.tokens === other.tokens
 }
 
 /** What everyone's rows would meet with this one in place of the same peer's. */

@@ -1,7 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import { decodeAdapter } from '../gl/adapter-message.js'
 import { type Job, specsOf } from '../job.js'
-import { ContributionMap, type Versioned } from '../merge/contribution-map.js'
+import { ContributionMap, isSameVersion, type Versioned } from '../merge/contribution-map.js'
 import type { ContributionRecord } from '../protocols/contribution/index.js'
 import { Deadline } from '../protocols/deadline.js'
 import type { AdapterTensors, AuxiliarySpec, Site } from '../types.js'
@@ -82,8 +82,7 @@ export class JobMembers extends EventTarget {
 
   /** Whether the latest that was heard of a peer counts. */
   holdsLatestOf (peer: string): boolean {
-    const [held, heard] = [this.#held.get(peer), this.#heard.get(peer)]
-    return held?.id === heard?.id && held?.round === heard?.round && held?.tokens === heard?.tokens
+    return isSameVersion(this.#held.get(peer), this.#heard.get(peer))
   }
 
   /** In milliseconds since 1970; 0 for never. */
