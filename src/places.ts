@@ -9,6 +9,9 @@ export interface Lengths {
   readonly target: number
 }
 
+/** As if each token were a row: for what does not depend on how many of them are of one row. */
+export const ONCE: Lengths = { input: 1, target: 1 }
+
 export function lengthsOf ({ tensors }: Batch): Lengths {
   const [, input = 1] = tensors.get('input_ids')?.shape ?? []
   const [, target = 1] = tensors.get('labels')?.shape ?? []

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs'
-import { InvalidAdapterError, InvalidTensorError, NonFiniteError, UnknownSiteError } from '../errors.js'
+import { InvalidTensorError, NonFiniteError } from '../errors.js'
 import { allFinite } from '../tensor/finite.js'
-import { inputShape, outputShape } from '../places.js'
+import { inputShape, ONCE, outputShape } from '../places.js'
 import type { AdapterTensors, FloatTensor, NamedTensors, Site, SiteData, SitePair, TensorData, TensorValues } from '../types.js'
 import type { SeenBeside } from './auxiliary-definition.js'
 import type { FittedAuxiliary } from './fitted-auxiliary.js'
@@ -10,6 +10,7 @@ import type { Fit, Learner } from './learner.js'
 import type { Optimizer } from './optimizer.js'
 import { PrivateGathering, type PrivateFits } from './privacy/private-gathering.js'
 import type { Schedule } from './schedule.js'
+import { checkSitesOf, missingSites, unexpectedSite } from './site-errors.js'
 
 export interface GradientLearnerInit {
   /** One auxiliary a site. They belong to the learner. */
@@ -28,9 +29,6 @@ export interface GradientLearnerInit {
 
 /** The Euclidean norm of each gradient, by parameter. */
 export type GradientNorms = ReadonlyMap<string, number>
-
-/** A row for each token: how many are of one row of the batch does not matter to a fit. */
-const ONCE = { input: 1, target: 1 }
 
 const GATHERED = 'gathered'
 const FITS = 'fits'
@@ -85,7 +83,7 @@ export class GradientLearner implements Learner {
   gather (site: string, data: SiteData): void {
     const auxiliary = this.#auxiliaries.get(site)
     if (auxiliary === undefined || this.#arrived.has(site)) {
-      throw new UnknownSiteError(`adaptation data of ${site} are not expected${auxiliary === undefined ? '' : ' twice'}; this job's sites: ${[...this.#auxiliaries.keys()].join(', ')}`)
+      throw unexpectedSite(site, [...this.#auxiliaries.keys()])
     }
     if (this.#private === undefined) {
       for (const [parameter, gradient] of gradientsOf(auxiliary, data)) this.#arriving.set(`${site}.${parameter}`, gradient)
@@ -99,7 +97,7 @@ export class GradientLearner implements Learner {
     const missing = [...this.#auxiliaries.keys()].filter(site => !this.#arrived.has(site))
     if (missing.length > 0 && this.#private?.empty !== true) {
       this.dropBatch()
-      throw new UnknownSiteError(`no adaptation data came for ${missing.join(', ')}`)
+      throw missingSites(missing)
     }
     for (const [name, arrived] of this.#private?.end(this.#auxiliaries.values()) ?? this.#arriving) {
       const gradient = weighted(arrived, weight)
@@ -153,8 +151,7 @@ export class GradientLearner implements Learner {
 
   /** Whether `assign` will take them. @throws {InvalidAdapterError} if they do not fit */
   check (adapter: AdapterTensors): void {
-    const others = [...adapter.keys()].filter(site => !this.#auxiliaries.has(site))
-    if (others.length > 0) throw new InvalidAdapterError(`there is no auxiliary for ${others.join(', ')}; this job's sites: ${[...this.#auxiliaries.keys()].join(', ')}`)
+    checkSitesOf(adapter, [...this.#auxiliaries.keys()])
     for (const [site, auxiliary] of this.#auxiliaries) auxiliary.check(adapter.get(site) ?? new Map())
   }
 

@@ -1,13 +1,14 @@
 import * as tf from '@tensorflow/tfjs'
 import { matrixInput } from '../engine/matrix-input.js'
 import { InvalidOptionError, NonFiniteError, UnknownSiteError } from '../errors.js'
-import { inputShape, outputShape } from '../places.js'
+import { inputShape, ONCE, outputShape } from '../places.js'
 import type { AdapterTensors, AuxiliarySpec, Site, SitePair } from '../types.js'
 import { applyAuxiliary, parameterShapes } from './auxiliary.js'
 import { checkPair } from './gradient-learner.js'
 import type { Fit } from './learner.js'
 import type { Optimizer } from './optimizer.js'
 import type { Schedule } from './schedule.js'
+import { missingSites } from './site-errors.js'
 
 /** An adapter that stands still, and of which the weight is learned. */
 export interface ComposedAdapter {
@@ -27,9 +28,6 @@ export interface WeightLearnerInit {
   /** Batches that are gathered before a fit. */
   readonly interval: number
 }
-
-/** A row for each token: how many are of one row of the batch does not matter to a fit. */
-const ONCE = { input: 1, target: 1 }
 
 const WEIGHTS = 'weights'
 
@@ -112,7 +110,7 @@ export class WeightLearner {
       this.#gathered++
     }
     this.dropBatch()
-    if (missing.length > 0) throw new UnknownSiteError(`no adaptation data came for ${missing.join(', ')}`)
+    if (missing.length > 0) throw missingSites(missing)
   }
 
   /** Forgets what has come of a batch that will not be whole. */

@@ -1,9 +1,6 @@
 import { parameterShapes } from '../../../gl/auxiliary.js'
 import type { AuxiliaryPlan } from '../../../gl/learner-plan.js'
-import { outputShape } from '../../../places.js'
-
-/** Of a text each place is one token: how many there are is the same for all modules. */
-const ONCE = { input: 1, target: 1 }
+import { ONCE, outputShape } from '../../../places.js'
 
 /**
  * Shares auxiliaries out among threads, so that each has about as much to do: the dearest first, each to the thread that has least.

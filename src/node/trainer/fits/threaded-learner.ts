@@ -1,8 +1,9 @@
 import type { BackendName } from '../../../engine/backend.js'
-import { InvalidAdapterError, InvalidOptionError, UnknownSiteError } from '../../../errors.js'
+import { InvalidOptionError } from '../../../errors.js'
 import { parameterOf } from '../../../gl/gradient-learner.js'
 import type { Fit, Learner } from '../../../gl/learner.js'
 import type { LearnerPlan } from '../../../gl/learner-plan.js'
+import { checkSitesOf, missingSites, unexpectedSite } from '../../../gl/site-errors.js'
 import type { AdapterTensors, NamedTensors, SiteData } from '../../../types.js'
 import { FitThread } from './fit-thread.js'
 import { SharedCopies } from './shared-copies.js'
@@ -91,7 +92,7 @@ export class ThreadedLearner implements Learner {
     const batch = this.#batch
     const thread = this.#ofSite.get(site)
     if (thread === undefined || batch.sites.has(site)) {
-      throw new UnknownSiteError(`adaptation data of ${site} are not expected${thread === undefined ? '' : ' twice'}; this job's sites: ${this.#sites.join(', ')}`)
+      throw unexpectedSite(site, this.#sites)
     }
     await thread.room(WAITING)
     if (batch.failure !== undefined) throw batch.failure
@@ -105,7 +106,7 @@ export class ThreadedLearner implements Learner {
     const missing = this.#sites.filter(site => !batch.sites.has(site))
     if (batch.failure !== undefined || missing.length > 0) {
       this.dropBatch()
-      throw batch.failure ?? new UnknownSiteError(`no adaptation data came for ${missing.join(', ')}`)
+      throw batch.failure ?? missingSites(missing)
     }
     this.#batch = emptyBatch()
     await this.#all(async thread => await thread.call('endBatch', weight))
@@ -135,8 +136,7 @@ export class ThreadedLearner implements Learner {
   }
 
   async assign (adapter: AdapterTensors): Promise<void> {
-    const others = [...adapter.keys()].filter(site => !this.#ofSite.has(site))
-    if (others.length > 0) throw new InvalidAdapterError(`there is no auxiliary for ${others.join(', ')}; this job's sites: ${this.#sites.join(', ')}`)
+    checkSitesOf(adapter, this.#sites)
     const ownOf = (thread: FitThread): AdapterTensors => new Map([...adapter].filter(([site]) => this.#ofSite.get(site) === thread))
     await this.#all(async thread => await thread.call('check', shapesOf(ownOf(thread)))) // all of them before any is changed
     await this.#all(async thread => await thread.call('assign', ownOf(thread)))
