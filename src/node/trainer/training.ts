@@ -69,7 +69,7 @@ export class Training {
    * @throws the signal's reason when it ends; what was done until then is saved
    */
   async run (signal: AbortSignal): Promise<void> {
-    const { learner, steps, pace } = this.#init
+    const { learner, standing, steps, pace } = this.#init
     const underWay = new Pipeline<StepReply | undefined>(signal)
     try {
       while (this.#progress.step < steps) {
@@ -83,8 +83,9 @@ export class Training {
         const fitted = learner.ready || last
         if (fitted) await learner.fit()
         this.#advance(reply, performance.now() - began)
-        await this.#save()
-        if (fitted) await this.contribute(last)
+        const own = await standing.own()
+        await this.#save(own)
+        if (fitted) await this.#contribute(own, last)
       }
     } finally {
       await underWay.close()
@@ -93,14 +94,17 @@ export class Training {
 
   /** Publishes the auxiliaries as they are. */
   async contribute (final: boolean): Promise<void> {
+    await this.#contribute(await this.#init.standing.own(), final)
+  }
+
+  async #contribute (adapter: AdapterTensors, final: boolean): Promise<void> {
     const { joined, standing, learner: { fits }, tokensOf } = this.#init
     const { step } = this.#progress
     for (const older of this.#older.splice(0)) {
-      const adapter = await this.#at(older.adapter, async () => await standing.contributed())
-      this.#versions.add({ ...older, record: await joined.contribute(adapter, { tokens: older.tokens, final: false, told: false }) })
+      const contributed = await this.#at(older.adapter, async () => await standing.contributed())
+      this.#versions.add({ ...older, record: await joined.contribute(contributed, { tokens: older.tokens, final: false, told: false }) })
     }
     const tokens = tokensOf?.(step) ?? this.#progress.tokens
-    const adapter = await standing.own()
     this.#versions.add({ fits, tokens, adapter, record: await joined.contribute(await standing.contributed(), { tokens, final }) })
   }
 
@@ -200,11 +204,11 @@ export class Training {
     reporter.progress('training', this.#progress.step, steps, `${loss}  ${speed(this.#progress).toFixed(0)} ${unit}/s`)
   }
 
-  async #save (): Promise<void> {
-    const { checkpoint, learner, standing, pace, steps } = this.#init
+  async #save (adapter: AdapterTensors): Promise<void> {
+    const { checkpoint, learner, pace, steps } = this.#init
     const { step } = this.#progress
     const older = step < steps ? this.#versions.between(fitsWhenSent(step, pace), learner.fits) : []
-    await checkpoint.save({ progress: this.#progress, adapter: await standing.own(), learner: await learner.state(), older })
+    await checkpoint.save({ progress: this.#progress, adapter, learner: await learner.state(), older })
   }
 }
 
