@@ -1,5 +1,4 @@
 import { isMergeable, seenBy } from '../auxiliary-spec.js'
-import { InvalidAdapterError } from '../errors.js'
 import { parameterShapes } from '../gl/auxiliary.js'
 import type { Adapter } from '../gl/peft/adapter.js'
 import { joinBlocks, type RowBlock } from '../gl/row-blocks.js'
@@ -8,7 +7,7 @@ import type { Beside } from '../model/beside.js'
 import type { WeightChange } from '../model/merge.js'
 import { selectSites } from '../model/sites.js'
 import { type AuxiliaryNorms, auxiliaryNorms, normsAt } from '../node/host/auxiliary-norms.js'
-import { changesOf } from '../node/host/weight-changes.js'
+import { changesOf, tensorNamed } from '../node/host/weight-changes.js'
 import type { Site } from '../types.js'
 
 /** What an adapter folder does to a model: merged into its weights, or beside them. */
@@ -45,11 +44,8 @@ export async function loadedAdapter (model: Pick<BaseModel, 'info' | 'weightNorm
 
 function checkFits ({ spec, tensors }: Adapter, sites: readonly Site[]): void {
   for (const site of sites) {
-    const own = tensors.get(site.name)
-    if (own === undefined) continue
-    for (const [parameter, shape] of parameterShapes(spec, site)) {
-      if (own.get(parameter)?.shape.join() !== shape.join()) throw new InvalidAdapterError(`the adapter has no ${site.name}.${parameter} of [${shape.join(', ')}]`)
-    }
+    if (!tensors.has(site.name)) continue
+    for (const [parameter, shape] of parameterShapes(spec, site)) tensorNamed(tensors, site.name, parameter, shape)
   }
 }
 

@@ -39,7 +39,8 @@ function having (adapter: AdapterTensors, sites: readonly Site[]): Site[] {
   return sites.filter(({ name }) => adapter.has(name))
 }
 
-function tensorNamed (adapter: AdapterTensors, site: string, parameter: string, shape: readonly number[]): FloatTensor {
+/** A parameter in its shape. @throws {InvalidAdapterError} if the adapter has none */
+export function tensorNamed (adapter: AdapterTensors, site: string, parameter: string, shape: readonly number[]): FloatTensor {
   const tensor = adapter.get(site)?.get(parameter)
   if (tensor?.shape.join() !== shape.join()) throw new InvalidAdapterError(`the adapter has no ${site}.${parameter} of [${shape.join(', ')}]`)
   return tensor
