@@ -29,6 +29,11 @@ export function seenBy (kind: AuxiliaryKind): ModuleResult | undefined {
   return SEEN[kind]
 }
 
+/** Whether auxiliaries of one of these kinds start from the norms of the rows of W, and divide by those of W + αBA. */
+export function needNorms (kinds: readonly AuxiliaryKind[]): boolean {
+  return kinds.includes('dora')
+}
+
 /** Rank r of one site's auxiliary. */
 export function rankAt ({ rank, ranks }: AuxiliarySpec, site: string): number {
   return ranks?.[site] ?? rank

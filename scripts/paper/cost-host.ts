@@ -6,7 +6,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { writeToStdout } from '../../src/cli/stdout.js'
 import { readBatchFile } from '../../src/data/batch-file.js'
 import { startBackend } from '../../src/engine/backend.js'
-import { Host, type HostedStep } from '../../src/node/host/host.js'
+import { Host, type HostedStep, UNLIMITED } from '../../src/node/host/host.js'
 import { ModelThread } from '../../src/node/host/model-thread.js'
 import { createLearner, planOf } from '../../src/node/trainer/plan.js'
 import { wireFormOf } from '../../src/node/trainer/wire-form.js'
@@ -16,7 +16,6 @@ import { jobsOfNewPeer } from '../bench/c-attn-job.js'
 import { timed } from '../bench/interleaved.js'
 import { randomAdapter } from '../bench/random-adapter.js'
 import type { CostHostInit, CostHostReady, CostHostStep, CostPart } from './cost-init.js'
-import { UNLIMITED } from './gradient-learning.js'
 
 /**
  * A host of one trainer: for each line one step, with an auxiliary that has changed since the last one as after a fit, so

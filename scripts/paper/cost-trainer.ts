@@ -2,7 +2,7 @@ import '../../src/cli/stdout.js'
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { writeToStdout } from '../../src/cli/stdout.js'
-import { seenBy } from '../../src/auxiliary-spec.js'
+import { needNorms } from '../../src/auxiliary-spec.js'
 import { readBatchFile } from '../../src/data/batch-file.js'
 import { startBackend } from '../../src/engine/backend.js'
 import { createLearner, planOf } from '../../src/node/trainer/plan.js'
@@ -19,7 +19,7 @@ await startBackend()
 const plan = await planOf(options, info)
 const batch = await readBatchFile(options.batch ?? '')
 const wire = wireFormOf(options.wire, plan.auxiliary, plan.fitted, batch)
-const norms = seenBy(plan.auxiliary.kind) === 'product' ? decodeWeightNorms(Buffer.from(encoded, 'base64'), plan.sites) : new Map()
+const norms = needNorms(plan.job.kinds) ? decodeWeightNorms(Buffer.from(encoded, 'base64'), plan.sites) : new Map()
 const learner = createLearner(options, plan, { norms })
 
 async function fit (parts: readonly CostPart[]): Promise<CostTrainerStep> {

@@ -3,7 +3,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { appliedTo } from '../../src/node/applied.js'
 import { evaluateRows, type Predictions } from '../../src/node/evaluation.js'
-import { Host } from '../../src/node/host/host.js'
+import { Host, UNLIMITED } from '../../src/node/host/host.js'
 import type { LentModel } from '../../src/node/host/lent-model.js'
 import { type JoinedJob, Jobs } from '../../src/node/jobs.js'
 import { sourceInFolder } from '../../src/node/model-source.js'
@@ -38,9 +38,6 @@ export interface GradientLearningOptions {
 
 /** Nobody is waited for: all are in this process. In seconds. */
 const PATIENCE = 60
-
-/** Of a host that is nobody else's. */
-export const UNLIMITED = { rows: Number.MAX_SAFE_INTEGER, tokens: Number.MAX_SAFE_INTEGER, rank: Number.MAX_SAFE_INTEGER }
 
 /**
  * Gradient Learning as `colanet train --local` does it, by one user or by several of one job, each with its own auxiliary,

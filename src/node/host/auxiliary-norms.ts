@@ -1,4 +1,4 @@
-import { seenBy } from '../../auxiliary-spec.js'
+import { needNorms } from '../../auxiliary-spec.js'
 import type { StackedAdapter } from '../../merge/stack.js'
 import type { BaseModel } from '../../model/base-model.js'
 import type { AdapterTensors, AuxiliaryTensors, FloatTensor } from '../../types.js'
@@ -15,7 +15,7 @@ export type AuxiliaryNorms = ReadonlyMap<AuxiliaryTensors, FloatTensor>
 export async function auxiliaryNorms (model: Pick<BaseModel, 'info' | 'weightNorms'>, adapters: readonly StackedAdapter[]): Promise<AuxiliaryNorms> {
   const norms = new Map<AuxiliaryTensors, FloatTensor>()
   for (const { spec, tensors } of adapters) {
-    if (seenBy(spec.kind) !== 'product') continue
+    if (!needNorms([spec.kind])) continue
     const sites = model.info.sites.filter(({ name }) => {
       const own = tensors.get(name)
       return own !== undefined && !norms.has(own)

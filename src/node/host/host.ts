@@ -1,5 +1,5 @@
 import type { PeerId } from '@libp2p/interface'
-import { isRanked, seenBy } from '../../auxiliary-spec.js'
+import { isRanked, needNorms, seenBy } from '../../auxiliary-spec.js'
 import { InvalidBatchError, InvalidOptionError, ModelMismatchError, ProtocolError, UnknownJobError, UnknownSiteError } from '../../errors.js'
 import { hasFactors } from '../../gl/factor-gradients.js'
 import { type Job, specsOf } from '../../job.js'
@@ -28,6 +28,9 @@ export interface HostLimits {
 }
 
 export const DEFAULT_LIMITS: HostLimits = { rows: 64, tokens: 16_384, rank: 256 }
+
+/** Of a host for its own process alone. */
+export const UNLIMITED: HostLimits = { rows: Number.MAX_SAFE_INTEGER, tokens: Number.MAX_SAFE_INTEGER, rank: Number.MAX_SAFE_INTEGER }
 
 export interface HostInit {
   /** Belongs to who made it. */
@@ -99,7 +102,7 @@ export class Host {
 
   /** Norms of the rows of the weights of a job's sites, where its auxiliaries start from them; else nothing. */
   async startNorms ({ kinds, sites }: Job): Promise<WeightNorms> {
-    if (kinds.every(kind => seenBy(kind) !== 'product')) return new Map()
+    if (!needNorms(kinds)) return new Map()
     const unknown = sites.filter(site => !this.#startNorms.has(site))
     if (unknown.length > 0) {
       for (const [site, norm] of await this.#queue.between(async model => await model.startNorms(unknown))) this.#startNorms.set(site, norm)

@@ -4,7 +4,7 @@ import type { EngineOptions } from '../../engine/open-engine.js'
 import { InvalidOptionError } from '../../errors.js'
 import { BlobStore } from '../../protocols/blob/index.js'
 import type { TrafficReport } from '../../protocols/traffic.js'
-import { Host } from '../host/host.js'
+import { Host, UNLIMITED } from '../host/host.js'
 import { ModelThread } from '../host/model-thread.js'
 import { Jobs, type JoinedJob } from '../jobs.js'
 import { isFolder, modelInFolder, modelInMesh, type ModelSource, sourceInFolder } from '../model-source.js'
@@ -53,9 +53,8 @@ export async function locally<T> (
   const model = await ModelThread.open({ folder: options.model, dtype: options.dtype, baseQuantize: options.baseQuantize, log: line => context.reporter.log(line), ...engine })
   context.reporter.log(`computes on ${model.engine.description}`)
   try {
-    const unlimited = { rows: Number.MAX_SAFE_INTEGER, tokens: Number.MAX_SAFE_INTEGER, rank: Number.MAX_SAFE_INTEGER }
     const jobs = new Jobs({ identity: await generateKeyPairFromSeed('Ed25519', LOCAL_IDENTITY), store: new BlobStore(), log: error => context.reporter.log(String(error)) })
-    const host = new Host({ model, jobs, limits: unlimited })
+    const host = new Host({ model, jobs, limits: UNLIMITED })
     return await work({
       source: sourceInFolder(options.model, model.info),
       jobs,

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { PeerId } from '@libp2p/interface'
 import { pEventIterator } from 'p-event'
-import { seenBy } from '../../auxiliary-spec.js'
+import { needNorms } from '../../auxiliary-spec.js'
 import { ModelMismatchError, ProtocolError } from '../../errors.js'
 import type { Job } from '../../job.js'
 import type { NetworkInfo } from '../../model/network.js'
@@ -186,7 +186,7 @@ export class RemoteHost {
 }
 
 function startNorms ({ norms }: OpenReply, { kinds }: Job, sites: readonly Site[]): WeightNorms {
-  if (kinds.every(kind => seenBy(kind) !== 'product')) return new Map()
+  if (!needNorms(kinds)) return new Map()
   if (norms === undefined) throw new ProtocolError('the host does not give the norms that the job\'s auxiliaries start from')
   return decodeWeightNorms(norms, sites)
 }
