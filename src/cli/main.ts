@@ -13,5 +13,6 @@ process.exit(await run(process.argv.slice(2), {
   merge: async () => (await import('./merge.js')).merge,
   compress: async () => (await import('./compress.js')).compress,
   pull: async () => (await import('./pull.js')).pull,
-  step: async () => (await import('./step.js')).step
+  step: async () => (await import('./step.js')).step,
+  doctor: async () => (await import('./doctor.js')).doctor
 }))
