@@ -3,6 +3,11 @@ export class InvalidOptionError extends Error {
   override readonly name = 'InvalidOptionError'
 }
 
+/** An invite that was damaged when it was copied, or that is of another version or to another job than it says. */
+export class InvalidInviteError extends Error {
+  override readonly name = 'InvalidInviteError'
+}
+
 /** A folder does not hold a base model that we can load. */
 export class InvalidModelError extends Error {
   override readonly name = 'InvalidModelError'

@@ -21,7 +21,7 @@ export class InterruptedError extends Error {
 
 const WRONG_CALL = new Set([
   'InvalidOptionError', 'InvalidModelError', 'InvalidTensorError', 'InvalidBatchError', 'InvalidDataError',
-  'InvalidAdapterError', 'InvalidIdentityError', 'UnknownSiteError', 'FolderInUseError', 'BackendError', 'MemoryLimitError'
+  'InvalidAdapterError', 'InvalidIdentityError', 'InvalidInviteError', 'UnknownSiteError', 'FolderInUseError', 'BackendError', 'MemoryLimitError'
 ])
 
 const NETWORK = new Set([

@@ -1,5 +1,6 @@
 import { DEFAULT_LIMITS, Host } from '../node/host/host.js'
 import { lend } from '../node/host/lend.js'
+import { inviteToModel } from '../node/invite.js'
 import { ModelThread } from '../node/host/model-thread.js'
 import { ColaNode } from '../node/node.js'
 import { defineCommand } from './command.js'
@@ -35,6 +36,7 @@ export const host = defineCommand({
       const stop = await lend(node, { host: lender, folder })
       log(`hosting ${model.info.name}, model ${model.info.id}`)
       describePeer(node, log)
+      log(`others train with it: colanet join ${inviteToModel(node.mesh, model.info.id)} --data THEIR-OWN`)
       log('Ctrl+C stops it')
       const unwatch = watchHost(lender, log)
       await untilAborted(signal)

@@ -5,6 +5,7 @@ import { run } from './run.js'
 process.exit(await run(process.argv.slice(2), {
   host: async () => (await import('./host.js')).host,
   train: async () => (await import('./train.js')).train,
+  join: async () => (await import('./join.js')).join,
   simulate: async () => (await import('./simulate/simulate.js')).simulate,
   node: async () => (await import('./node.js')).node,
   eval: async () => (await import('./eval.js')).evaluation,
@@ -13,5 +14,6 @@ process.exit(await run(process.argv.slice(2), {
   merge: async () => (await import('./merge.js')).merge,
   compress: async () => (await import('./compress.js')).compress,
   pull: async () => (await import('./pull.js')).pull,
-  step: async () => (await import('./step.js')).step
+  step: async () => (await import('./step.js')).step,
+  doctor: async () => (await import('./doctor.js')).doctor
 }))

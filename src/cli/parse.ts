@@ -1,9 +1,9 @@
 import yargs, { type Argv } from 'yargs'
 import { InvalidOptionError } from '../errors.js'
+import { VERSION } from '../version.js'
 import type { Command } from './command.js'
 import { EXIT_CODES_HELP } from './exit.js'
 import { checkOptions, flag, kebab, type Options, outline, type Values } from './options.js'
-import { packageVersion } from './package-root.js'
 import { suggest } from './suggest.js'
 
 /** Options of every command. */
@@ -59,7 +59,7 @@ function program (): Argv {
     .locale('en')
     .exitProcess(false)
     .fail(false)
-    .version(packageVersion())
+    .version(VERSION)
     .wrap(Math.min(MAX_COLUMNS, process.stdout.columns || MAX_COLUMNS))
     // Numbers stay as they were typed, so that they can be refused as they were typed.
     .parserConfiguration({ 'parse-numbers': false, 'dot-notation': false, 'strip-dashed': true })

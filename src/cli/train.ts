@@ -3,28 +3,25 @@ import { CLIPS } from '../gl/clip.js'
 import { OPTIMIZERS } from '../gl/optimizer.js'
 import { COMPOSITIONS } from '../gl/composed-auxiliary.js'
 import { SCHEDULES } from '../gl/schedule.js'
-import { predictedBy } from '../model/tasks/tasks.js'
-import { ColaNode } from '../node/node.js'
 import { MIXED, parseTrainOptions } from '../node/trainer/options.js'
 import { RATES } from '../node/trainer/plan.js'
-import { describePrivacy } from '../node/trainer/privacy.js'
 import { STALE_RULES } from '../node/trainer/staleness.js'
 import { WIRE_OPTIONS } from '../node/trainer/wire-form.js'
 import type { TrainContext } from '../node/trainer/place.js'
-import { trainInMesh, trainLocally, type TrainReport } from '../node/trainer/train.js'
-import { type TasksReport, trainTasksInMesh, trainTasksLocally } from '../node/trainer/train-tasks.js'
+import { trainLocally } from '../node/trainer/train.js'
+import { trainTasksLocally } from '../node/trainer/train-tasks.js'
 import { MAX_AHEAD } from '../protocols/step/index.js'
 import { AUXILIARY_KINDS, MERGES, MODES } from '../types.js'
-import { type Context, defineCommand } from './command.js'
+import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
-import { meshInit, NETWORK_OPTIONS } from './network.js'
+import { NETWORK_OPTIONS } from './network.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { namedPaths } from './named-paths.js'
 import { patternsOf } from './patterns.js'
 import { terminalReporter } from './reporter.js'
+import { MESH_FOLDER, tell, trainInNetwork } from './train-in-network.js'
 
 const LOCAL_FOLDER = '.colanet/local'
-const MESH_FOLDER = '.colanet/train'
 
 /** Trains an adapter on the user's own data, at a host of the mesh or in this process. */
 export const train = defineCommand({
@@ -98,40 +95,18 @@ export const train = defineCommand({
       ...(alphaPattern && { alphaPattern: patternsOf('--alpha-pattern', alphaPattern) })
     }
     const options = parseTrainOptions({ ...defined, ...patterns, model, dtype, baseQuantize })
-    const { name, description } = await startBackend(backend)
+    if (!local) {
+      await trainInNetwork({ options, folder, backend, network: { listen, bootstrap, mdns, localDiscovery } }, { signal, progress, report, log })
+      return
+    }
+    const { name } = await startBackend(backend)
     const reporter = terminalReporter({ progress, log })
     const context: TrainContext = { folder, engine: name, reporter, signal }
     try {
-      if (local) {
-        const engine = engineOptions({ backend, device, dtype, baseQuantize, threads, spin, memory })
-        await tell(options.tasks === undefined ? await trainLocally(options, context, engine) : await trainTasksLocally(options, context, engine), report)
-        return
-      }
-      log(`fits on ${description}`)
-      const node = await ColaNode.start({ folder, ...meshInit({ listen, bootstrap, mdns, localDiscovery }) })
-      try {
-        await tell(options.tasks === undefined ? await trainInMesh(node, options, context) : await trainTasksInMesh(node, options, context), report)
-      } finally {
-        await node.stop()
-      }
+      const engine = engineOptions({ backend, device, dtype, baseQuantize, threads, spin, memory })
+      await tell(options.tasks === undefined ? await trainLocally(options, context, engine) : await trainTasksLocally(options, context, engine), report)
     } finally {
       reporter.end()
     }
   }
 })
-
-async function tell (done: TrainReport | TasksReport, report: Context['report']): Promise<void> {
-  await report(done, ('tasks' in done ? Object.values(done.tasks) : [done]).map(summary).join('\n\n'))
-}
-
-function summary ({ name, mode, task, steps, losses, tokensPerSecond, heldOut, deltaHash, members, privacy, adapter }: TrainReport): string {
-  const loss = (value: number | null | undefined): string => value?.toFixed(4) ?? 'none'
-  return [
-    `job ${name} (${mode}), ${steps} steps, ${tokensPerSecond.toFixed(0)} ${predictedBy(task)}/s, ${members.length} ${members.length === 1 ? 'member' : 'members'}`,
-    `training loss ${loss(losses[0])} → ${loss(losses.at(-1))}`,
-    `held-out loss ${loss(heldOut.base)} (base) → ${loss(heldOut.adapted)} (adapted)`,
-    ...(privacy === null ? [] : [`private: ${describePrivacy(privacy)}`]),
-    `ΔW ${deltaHash}`,
-    `adapter ${adapter}`
-  ].join('\n')
-}

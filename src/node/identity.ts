@@ -10,7 +10,7 @@ export class InvalidIdentityError extends Error {
 }
 
 /** The file in a node's folder. */
-const FILE = 'identity.key'
+export const IDENTITY_FILE = 'identity.key'
 
 /** Nobody else may read it: who has the key is this peer. */
 const MODE = 0o600
@@ -21,7 +21,7 @@ const MODE = 0o600
  * @throws {InvalidIdentityError} if there is a file that is not such a key; it is left as it is
  */
 export async function loadIdentity (folder: string): Promise<PrivateKey> {
-  const path = join(folder, FILE)
+  const path = join(folder, IDENTITY_FILE)
   const bytes = await readFile(path).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error

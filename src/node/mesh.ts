@@ -12,10 +12,14 @@ import { isLoopback } from '@libp2p/utils'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { InvalidOptionError } from '../errors.js'
+import { VERSION } from '../version.js'
 import { localDiscovery } from './local-discovery.js'
 
-const DHT_PROTOCOL = '/colanet/kad/1.0.0'
+export const DHT_PROTOCOL = '/colanet/kad/1.0.0'
 const MDNS_SERVICE = '_colanet._udp.local'
+
+/** What peers are told that this node is, before its version. */
+export const AGENT = 'colanet'
 
 /** A long fat link is filled: 155 MB/s at a round trip of 50 ms, against 60 with 4 MiB. In bytes. */
 const STREAM_WINDOW = 16 << 20
@@ -48,7 +52,7 @@ export interface MeshInit {
   readonly listen?: readonly string[]
   /** Multiaddrs of peers to which to be connected, and connected again. @default [] */
   readonly bootstrap?: readonly string[]
-  /** Whether to look for peers on the local network, unless all of `listen` is loopback. @default true */
+  /** Whether to look for peers on the local network, unless it listens on loopback only. @default true */
   readonly mdns?: boolean
   /** The folder through which nodes of one user on one machine find each other; false for not. @default one per user, see `localDiscovery` */
   readonly localFolder?: string | false
@@ -70,12 +74,13 @@ export async function createMesh (init: MeshInit): Promise<Mesh> {
 
   const node = await createLibp2p({
     privateKey: identity,
+    nodeInfo: { name: AGENT, version: VERSION },
     addresses: { listen: listen.map(String) },
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW, maxReadBufferLength: READ_BUFFER } })],
     peerDiscovery: [
-      ...(multicast && !listen.every(isLoopback) ? [mdns({ serviceTag: MDNS_SERVICE })] : []),
+      ...(multicast && (listen.length === 0 || !listen.every(isLoopback)) ? [mdns({ serviceTag: MDNS_SERVICE })] : []),
       ...(localFolder === false ? [] : [localDiscovery(localFolder === undefined ? {} : { folder: localFolder })])
     ],
     connectionManager: {

@@ -5,7 +5,7 @@ import { InvalidModelError, NoHostError } from '../errors.js'
 import { describeModel, type ModelInfo } from '../model/base-model.js'
 import { createTokenizer, loadTokenizer, type Tokenizer } from '../model/tokenizer.js'
 import type { WeightForm } from '../model/weights.js'
-import type { Advert } from '../protocols/advert/index.js'
+import type { Advert, Adverts } from '../protocols/advert/index.js'
 import { Deadline } from '../protocols/deadline.js'
 import type { ColaNode } from './node.js'
 
@@ -47,21 +47,41 @@ export function sourceInFolder (folder: string, info: ModelInfo): ModelSource {
  * @throws {NoHostError} if no host that offers it is found in time
  */
 export async function modelInMesh (node: ColaNode, wanted: string, patience: number, signal: AbortSignal): Promise<ModelSource> {
-  const deadline = new Deadline(patience, `a host of ${wanted}`, signal)
+  const advert = await findHost(node.adverts, wanted, patience, signal)
+  const pull = async (file: string): Promise<string | undefined> => await pullFile(node, advert, file, signal)
+  return { info: { ...advert, id: advert.model }, tokenizer: async () => await pullTokenizer(advert, pull), file: async name => parseFile(await pull(name), name) }
+}
+
+/**
+ * The first host that is found of a model.
+ *
+ * @param wanted its id, the beginning of its id, or its name; undefined for any model
+ * @param patience in milliseconds
+ * @throws {NoHostError} if none is found in time
+ */
+export async function findHost (adverts: Adverts, wanted: string | undefined, patience: number, signal: AbortSignal): Promise<Advert> {
+  const deadline = new Deadline(patience, `a host of ${wanted ?? 'a model'}`, signal)
   try {
-    const found = wanted.length === 64 ? wanted : ({ model, name }: Advert) => name === wanted || (wanted.length >= MIN_ID_DIGITS && model.startsWith(wanted))
-    const search = node.adverts.find(found, { signal: deadline.signal })
+    const search = adverts.find(matching(wanted), { signal: deadline.signal })
     const { value: advert } = await search.next()
     await search.return(undefined as never)
-    const pull = async (file: string): Promise<string | undefined> => await pullFile(node, advert, file, signal)
-    return { info: { ...advert, id: advert.model }, tokenizer: async () => await pullTokenizer(advert, pull), file: async name => parseFile(await pull(name), name) }
+    return advert
   } catch (cause) {
     signal.throwIfAborted()
-    const others = [...new Set(node.adverts.live().map(({ name, model }) => `${name} (${model.slice(0, MIN_ID_DIGITS)})`))].join(', ')
-    throw new NoHostError(`no host of model ${wanted} was found in ${patience / 1000} s, and there is no such folder; models on offer: ${others || 'none'}`, { cause })
+    throw new NoHostError(`no host of ${wanted === undefined ? 'any model' : `model ${wanted}`} was found in ${patience / 1000} s, and there is no such folder; models on offer: ${modelsOnOffer(adverts)}`, { cause })
   } finally {
     deadline.clear()
   }
+}
+
+function matching (wanted: string | undefined): string | ((advert: Advert) => boolean) {
+  if (wanted === undefined) return () => true
+  return wanted.length === 64 ? wanted : ({ model, name }) => name === wanted || (wanted.length >= MIN_ID_DIGITS && model.startsWith(wanted))
+}
+
+/** For people. */
+export function modelsOnOffer (adverts: Adverts): string {
+  return [...new Set(adverts.live().map(({ name, model }) => `${name} (${model.slice(0, MIN_ID_DIGITS)})`))].join(', ') || 'none'
 }
 
 async function pullFile (node: ColaNode, { peer, files }: Advert, file: string, signal: AbortSignal): Promise<string | undefined> {

@@ -1,6 +1,7 @@
 import type { PrivateKey } from '@libp2p/interface'
 import { advert, type Adverts } from '../protocols/advert/index.js'
 import { blob, type Blobs, BlobStore } from '../protocols/blob/index.js'
+import { checkup, type Checkups } from '../protocols/checkup/index.js'
 import { contribution, type Contributions } from '../protocols/contribution/index.js'
 import { Traffic } from '../protocols/traffic.js'
 import { lockFolder } from './folder-lock.js'
@@ -22,6 +23,7 @@ export class ColaNode {
   readonly blobs: Blobs
   readonly adverts: Adverts
   readonly contributions: Contributions
+  readonly checkups: Checkups
   readonly jobs: Jobs
   readonly traffic: Traffic
   readonly log: (error: unknown) => void
@@ -40,6 +42,7 @@ export class ColaNode {
     const network = { pubsub: mesh.services.pubsub, blobs: this.blobs, connectedPeers: () => mesh.getPeers(), counter: this.traffic }
     this.jobs = new Jobs({ identity, store: this.store, log: this.log, network })
     this.contributions = contribution({ store: this.jobs, counter: this.traffic })(mesh)
+    this.checkups = checkup({ counter: this.traffic })(mesh)
     this.#unlock = unlock
   }
 
@@ -57,6 +60,7 @@ export class ColaNode {
       const node = new ColaNode(folder, identity, mesh, unlock)
       await node.blobs.start()
       await node.contributions.start()
+      await node.checkups.start()
       await node.adverts.start()
       return node
     } catch (error) {
@@ -70,6 +74,7 @@ export class ColaNode {
   async stop (): Promise<void> {
     this.jobs.stop()
     await this.adverts.stop()
+    await this.checkups.stop()
     await this.contributions.stop()
     await this.blobs.stop()
     await this.mesh.stop()

@@ -7,7 +7,7 @@ import * as errors from '../../src/errors.js'
 describe('exit codes', () => {
   const codes: ReadonlyArray<readonly [number, ReadonlyArray<new (message: string) => Error>]> = [
     [1, [errors.NonFiniteError, errors.EngineError, errors.UnsupportedKernelError, Error, TypeError]],
-    [2, [errors.InvalidOptionError, errors.InvalidModelError, errors.InvalidTensorError, errors.InvalidBatchError,
+    [2, [errors.InvalidOptionError, errors.InvalidInviteError, errors.InvalidModelError, errors.InvalidTensorError, errors.InvalidBatchError,
       errors.InvalidDataError, errors.InvalidAdapterError, errors.UnknownSiteError, errors.FolderInUseError, errors.BackendError, errors.MemoryLimitError]],
     [3, [errors.NoHostError, errors.RefusedError, errors.ModelMismatchError, errors.BlobUnavailableError,
       errors.ProtocolError, errors.StaleDataError, errors.UnknownJobError, errors.HostBusyError, errors.DownloadError]]

@@ -38,12 +38,17 @@ export class Scene {
     return this.#start(['train', ...this.#node(name), ...args])
   }
 
+  /** Who finds the others by nothing but the invite. */
+  join (name: string, invite: string, ...args: string[]): Started {
+    return this.#start(['join', invite, ...this.#node(name, 'none'), ...args])
+  }
+
   local (name: string, ...args: string[]): Started {
     return this.#start(['train', '--local', '--folder', join(this.folder, name), ...args])
   }
 
-  #node (name: string): string[] {
-    return ['--folder', join(this.folder, name), '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--local-discovery', join(this.folder, 'local')]
+  #node (name: string, discovery = join(this.folder, 'local')): string[] {
+    return ['--folder', join(this.folder, name), '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--local-discovery', discovery]
   }
 
   #start (args: readonly string[]): Started {

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { createMesh, type Mesh } from '../../src/node/mesh.js'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
@@ -58,4 +60,14 @@ export async function endOf (from: Mesh, to: Mesh, protocol: string, request: Ui
 /** Ends when a test would have failed long ago. */
 export function soon (): AbortSignal {
   return AbortSignal.timeout(60_000)
+}
+
+/** A TCP port of loopback at which nobody listens. */
+export async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
 }

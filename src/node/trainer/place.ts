@@ -6,6 +6,7 @@ import { BlobStore } from '../../protocols/blob/index.js'
 import type { TrafficReport } from '../../protocols/traffic.js'
 import { Host } from '../host/host.js'
 import { ModelThread } from '../host/model-thread.js'
+import { inviteToJob } from '../invite.js'
 import { Jobs, type JoinedJob } from '../jobs.js'
 import { isFolder, modelInFolder, modelInMesh, type ModelSource, sourceInFolder } from '../model-source.js'
 import type { ColaNode } from '../node.js'
@@ -13,6 +14,7 @@ import type { Reporter } from '../reporter.js'
 import { type HostChoice, MeshHosts } from './mesh-hosts.js'
 import type { TrainOptions } from './options.js'
 import { OwnHost } from './own-host.js'
+import type { Plan } from './plan.js'
 import type { StepRunner } from './step-runner.js'
 import type { Wanted } from './wire-form.js'
 
@@ -22,6 +24,8 @@ export interface TrainContext {
   readonly engine: string
   readonly reporter: Reporter
   readonly signal: AbortSignal
+  /** Id of the job that it has to be. @default whatever the options say */
+  readonly expected?: string
 }
 
 /** Where a job is trained. */
@@ -31,6 +35,8 @@ export interface Place {
   readonly runner: (joined: JoinedJob, wanted: Wanted) => StepRunner
   readonly peer: string | null
   readonly bytes: () => TrafficReport
+  /** What others join the job with, where they can. */
+  readonly invite?: (plan: Plan) => string | undefined
   /** Whether the same command again shall find the job done, and not begin anew. */
   readonly lasting: boolean
 }
@@ -88,6 +94,7 @@ export async function meshPlace (node: ColaNode, options: TrainOptions, { report
       : new MeshHosts({ node, joined, model: source.info, wanted, patience, choice, reporter }),
     peer: node.mesh.peerId.toString(),
     bytes: () => node.traffic.report(),
+    invite: plan => inviteToJob(node.mesh, options, plan),
     lasting: true
   }
 }

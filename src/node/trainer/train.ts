@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Batches } from '../../data/batches.js'
 import type { EngineOptions } from '../../engine/open-engine.js'
-import { ProtocolError } from '../../errors.js'
+import { InvalidInviteError, ProtocolError } from '../../errors.js'
+import { jobId } from '../../job.js'
 import { countedByRow, predictedBy } from '../../model/tasks/tasks.js'
 import type { TrafficReport } from '../../protocols/traffic.js'
 import type { Mode, Task, WireForm } from '../../types.js'
@@ -15,7 +16,7 @@ import { startLearner } from './fits/start-learner.js'
 import type { TrainOptions } from './options.js'
 import { outcomeOf, writeOutcome } from './outcome.js'
 import { type LocalContext, locally, meshPlace, type Place, type TrainContext } from './place.js'
-import { planOf, runId } from './plan.js'
+import { type Plan, planOf, runId } from './plan.js'
 import { type Forgetting, Review } from './review.js'
 import { describePrivacy, explained, privacyOf, type PrivacyReport } from './privacy.js'
 import { settle } from './settle.js'
@@ -98,9 +99,12 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
   const { source: { info }, jobs } = place
   const plan = await planOf(options, info)
   const { auxiliary, fitted: sites } = plan
+  checkInvited(plan, context)
   checkWire(options.wire, auxiliary)
   const data = await readTrainingData(options, place.source, reporter, signal)
   const joined = jobs.join(plan.job, plan.sites)
+  const invite = place.invite?.(plan)
+  if (invite !== undefined) reporter.log(`others join with: colanet join ${invite} --data THEIR-OWN`)
   const run = runId(options, plan, data.fingerprint)
   const checkpoint = new CheckpointFile(join(folder, 'checkpoints', `${place.lasting ? joined.id : run}.safetensors`), run)
   const saved = await checkpoint.load()
@@ -147,6 +151,12 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
   } finally {
     await learner.dispose()
   }
+}
+
+function checkInvited ({ job }: Plan, { expected }: TrainContext): void {
+  const id = jobId(job)
+  if (expected === undefined || id === expected) return
+  throw new InvalidInviteError(`the invite is to job ${expected}, and its settings are those of job ${id}: have both sides run the same colanet`)
 }
 
 async function takeBaseLoss (training: Training, runner: StepRunner, batches: Batches, { reporter, signal }: TrainContext): Promise<void> {

@@ -1,0 +1,58 @@
+import { type BackendChoice, startBackend } from '../engine/backend.js'
+import { predictedBy } from '../model/tasks/tasks.js'
+import { ColaNode } from '../node/node.js'
+import type { TrainOptions } from '../node/trainer/options.js'
+import type { TrainContext } from '../node/trainer/place.js'
+import { describePrivacy } from '../node/trainer/privacy.js'
+import { trainInMesh, type TrainReport } from '../node/trainer/train.js'
+import { type TasksReport, trainTasksInMesh } from '../node/trainer/train-tasks.js'
+import type { Context } from './command.js'
+import { meshInit, type NETWORK_OPTIONS } from './network.js'
+import type { Values } from './options.js'
+import { terminalReporter } from './reporter.js'
+
+/** Where a trainer keeps its identity and checkpoints unless told otherwise. */
+export const MESH_FOLDER = '.colanet/train'
+
+interface NetworkTraining {
+  readonly options: TrainOptions
+  /** Id of the job that it has to be. @default whatever the options say */
+  readonly expected?: string | null
+  readonly folder: string
+  readonly backend: BackendChoice
+  readonly network: Values<typeof NETWORK_OPTIONS>
+}
+
+/** Trains at a host of the mesh, and tells what came of it. */
+export async function trainInNetwork ({ options, expected = null, folder, backend, network }: NetworkTraining, { signal, progress, report, log }: Context): Promise<void> {
+  const { name, description } = await startBackend(backend)
+  const reporter = terminalReporter({ progress, log })
+  const context: TrainContext = { folder, engine: name, reporter, signal, ...(expected !== null && { expected }) }
+  log(`fits on ${description}`)
+  try {
+    const node = await ColaNode.start({ folder, ...meshInit(network) })
+    try {
+      await tell(options.tasks === undefined ? await trainInMesh(node, options, context) : await trainTasksInMesh(node, options, context), report)
+    } finally {
+      await node.stop()
+    }
+  } finally {
+    reporter.end()
+  }
+}
+
+export async function tell (done: TrainReport | TasksReport, report: Context['report']): Promise<void> {
+  await report(done, ('tasks' in done ? Object.values(done.tasks) : [done]).map(summary).join('\n\n'))
+}
+
+function summary ({ name, mode, task, steps, losses, tokensPerSecond, heldOut, deltaHash, members, privacy, adapter }: TrainReport): string {
+  const loss = (value: number | null | undefined): string => value?.toFixed(4) ?? 'none'
+  return [
+    `job ${name} (${mode}), ${steps} steps, ${tokensPerSecond.toFixed(0)} ${predictedBy(task)}/s, ${members.length} ${members.length === 1 ? 'member' : 'members'}`,
+    `training loss ${loss(losses[0])} → ${loss(losses.at(-1))}`,
+    `held-out loss ${loss(heldOut.base)} (base) → ${loss(heldOut.adapted)} (adapted)`,
+    ...(privacy === null ? [] : [`private: ${describePrivacy(privacy)}`]),
+    `ΔW ${deltaHash}`,
+    `adapter ${adapter}`
+  ].join('\n')
+}
