@@ -20,7 +20,7 @@ export const MAX_RETAINED = 16 << 20
 export const MAX_GROWTH = 512 << 20
 
 /** A message that breaks the rule. */
-export interface Broken {
+interface Broken {
   /** Its number, from 0. */
   readonly message: number
   readonly bytes: Uint8Array
