@@ -23,6 +23,9 @@ const MAX_HEADER_BYTES = 100_000_000
 /** More axes than any model has. */
 const MAX_RANK = 8
 
+/** Of a text that is refused so much is shown, in characters. */
+const MAX_QUOTED = 100
+
 /** Where one tensor lies. `begin` and `end` are byte offsets from the end of the header. */
 export interface TensorInfo {
   readonly dtype: SafetensorsDtype
@@ -183,11 +186,11 @@ function parseInfo (name: string, entry: unknown, dataBytes: number): TensorInfo
   if (!isRecord(entry)) throw new InvalidTensorError(`${name}: its header entry is not an object`)
   const { dtype, shape, data_offsets: offsets } = entry
   if (!isDtype(dtype)) {
-    throw new InvalidTensorError(`${name}: dtype ${JSON.stringify(dtype)} is none of safetensors' own: ${Object.keys(ITEM_BYTES).join(', ')}`)
+    throw new InvalidTensorError(`${name}: dtype ${quoted(dtype)} is none of safetensors' own: ${Object.keys(ITEM_BYTES).join(', ')}`)
   }
-  if (!isSizes(shape) || shape.length > MAX_RANK) throw new InvalidTensorError(`${name}: ${JSON.stringify(shape)} is not a shape`)
+  if (!isSizes(shape) || shape.length > MAX_RANK) throw new InvalidTensorError(`${name}: ${quoted(shape)} is not a shape`)
   if (!isSizes(offsets) || offsets.length !== 2) {
-    throw new InvalidTensorError(`${name}: data_offsets ${JSON.stringify(offsets)} are not two byte offsets`)
+    throw new InvalidTensorError(`${name}: data_offsets ${quoted(offsets)} are not two byte offsets`)
   }
   const [begin, end] = offsets
   if (begin > end || end > dataBytes) {
@@ -227,6 +230,13 @@ function narrow (name: string, wide: BigInt64Array): Int32Array {
     values[i] = value
   }
   return values
+}
+
+/** What was found, as far as it can be shown: it may be of any length, and within itself deeper than a stack. */
+function quoted (value: unknown): string {
+  if (Array.isArray(value)) return value.length > MAX_RANK ? `a list of ${value.length}` : `[${value.map(each => Array.isArray(each) ? '[…]' : quoted(each)).join(', ')}]`
+  if (typeof value === 'string') return JSON.stringify(value.length > MAX_QUOTED ? `${value.slice(0, MAX_QUOTED)}…` : value)
+  return isRecord(value) ? 'an object' : String(value)
 }
 
 function isRecord (value: unknown): value is Record<string, unknown> {

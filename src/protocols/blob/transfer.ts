@@ -1,13 +1,12 @@
 import type { PeerId } from '@libp2p/interface'
-import { BlobUnavailableError, ProtocolError } from '../../errors.js'
-import { chunkOf, type Manifest, verifyChunk } from '../../tensor/chunks.js'
+import { BlobUnavailableError } from '../../errors.js'
+import { chunkOf, type Manifest } from '../../tensor/chunks.js'
 import { unlessAborted } from '../deadline.js'
-import { converse, type Dialer, type Frames } from '../frames.js'
-import { decodeMessage, encodeMessage } from '../message.js'
+import { converse, type Dialer } from '../frames.js'
+import { encodeMessage } from '../message.js'
 import type { ByteCounter } from '../traffic.js'
-import { copyChunk } from './chunk-frame.js'
+import { takeChunk } from './chunk-answer.js'
 import { BLOB_PROTOCOL, CHUNKS_AHEAD, MAX_CHUNK_FRAME_BYTES } from './constants.js'
-import { answerSchema } from './schema.js'
 
 /** Peers that may hold a blob, best first. */
 export type Holders = Iterable<PeerId> | AsyncIterable<PeerId>
@@ -83,26 +82,13 @@ export class Transfer {
       }
       await ask(wanted.slice(0, CHUNKS_AHEAD))
       for (const [i, index] of wanted.entries()) {
-        await this.#read(frames, chunkOf(bytes, manifest, index), index)
+        takeChunk(await frames.readPieces(), manifest, index, chunkOf(bytes, manifest, index))
         deadline.touch()
         this.#missing.delete(index)
         this.#progress()
         await ask(wanted.slice(i + CHUNKS_AHEAD, i + CHUNKS_AHEAD + 1))
       }
     })
-  }
-
-  /** @param chunk its place, where something wrong may be left */
-  async #read (frames: Frames, chunk: Uint8Array, index: number): Promise<void> {
-    const frame = await frames.readPieces()
-    if (copyChunk(frame, chunk)) {
-      verifyChunk(this.#init.manifest, index, chunk)
-      return
-    }
-    const answer = decodeMessage(answerSchema, frame.subarray())
-    if ('refused' in answer) throw new ProtocolError(`it refused: ${answer.refused}`)
-    verifyChunk(this.#init.manifest, index, answer.chunk)
-    chunk.set(answer.chunk) // CBOR has more than one way to say it
   }
 
   #progress (): void {

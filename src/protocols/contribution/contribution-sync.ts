@@ -1,13 +1,10 @@
 import type { PeerId, Startable } from '@libp2p/interface'
-import { z } from 'zod'
 import { type Answerer, answerer, converse, type Dialer, type Frames } from '../frames.js'
-import { decodeMessage, encodeMessage, hashSchema } from '../message.js'
+import { decodeMessage, encodeMessage } from '../message.js'
 import type { ByteCounter } from '../traffic.js'
 import { CONTRIBUTION_PROTOCOL, MAX_ANSWER_BYTES, MAX_INBOUND_STREAMS, MAX_RECORDS, MAX_REQUEST_BYTES, TIMEOUT } from './constants.js'
-import { type ContributionRecord, recordSchema, verifyRecord } from './record.js'
-
-const requestSchema = z.strictObject({ job: hashSchema })
-const answerSchema = z.strictObject({ records: z.array(recordSchema).max(MAX_RECORDS) })
+import { type ContributionRecord, verifyRecord } from './record.js'
+import { answerSchema, requestSchema } from './schema.js'
 
 export type ContributionComponents = Answerer & Dialer
 
