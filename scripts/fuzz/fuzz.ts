@@ -63,7 +63,7 @@ export async function fuzz ({ name, sample }: Decoder, { seed, messages, folder,
   const begun = process.memoryUsage.rss()
   let [accepted, slowest, growth, read, before, broken]: [number, number, number, number, number, Broken | undefined] = [0, 0, 0, 0, NaN, undefined]
   for (const message of messages) {
-    if (read === WARM_UP) before = inUse()
+    if (read === WARM_UP) before = await inUse()
     const { bytes, decode } = messageOf(samples, `${seed}/${name}/${message}`)
     const start = performance.now()
     const error = await failureOf(decode, bytes)
@@ -82,7 +82,7 @@ export async function fuzz ({ name, sample }: Decoder, { seed, messages, folder,
     }
     done()
   }
-  const retained = Number.isNaN(before) ? 0 : Math.max(0, inUse() - before)
+  const retained = Number.isNaN(before) ? 0 : Math.max(0, await inUse() - before)
   return { decoder: name, messages: read, accepted, refused, slowest, retained, growth, broken }
 }
 
@@ -110,11 +110,15 @@ function isOurs (error: Error): boolean {
 }
 
 setFlagsFromString('--expose-gc')
+const COLLECTIONS = 3
 const collect = runInNewContext('gc') as () => void
 
-/** What is in memory and cannot be let go, in bytes. */
-function inUse (): number {
-  collect()
+/** What is in memory and cannot be let go, in bytes: what one collection finds unused, the next one frees. */
+async function inUse (): Promise<number> {
+  for (let i = 0; i < COLLECTIONS; i++) {
+    collect()
+    await new Promise(resolve => setImmediate(resolve))
+  }
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
 }

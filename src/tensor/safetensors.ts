@@ -23,6 +23,14 @@ const MAX_HEADER_BYTES = 100_000_000
 /** More axes than any model has. */
 const MAX_RANK = 8
 
+/** The header, the entry of a tensor, and its shape or offsets. */
+const MAX_DEPTH = 3
+
+/** The shortest entry, `"":{"dtype":"I8","shape":[],"data_offsets":[0,0]},`, has three brackets that open, and 49 bytes. */
+const MIN_BYTES_BY_BRACKET = 16
+
+const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = Buffer.from('"\\[]{}')
+
 /** Of a text that is refused so much is shown, in characters. */
 const MAX_QUOTED = 100
 
@@ -64,6 +72,7 @@ export function headerLength (prefix: Uint8Array, available: number): number {
  * @throws {InvalidTensorError}
  */
 export function parseHeader (json: Uint8Array, dataBytes: number): SafetensorsHeader {
+  checkBrackets(json)
   let parsed: unknown
   try {
     parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json))
@@ -180,6 +189,23 @@ export function valueBytes (values: TensorValues, dtype: FloatDtype | 'I32'): Ui
 /** What a tensor takes, in bytes. */
 export function sizeInBytes ({ dtype, shape }: Pick<TensorInfo, 'dtype' | 'shape'>): number {
   return shape.reduce((product, size) => product * size, ITEM_BYTES[dtype])
+}
+
+/**
+ * Lists and objects of a header, before any of them is made: to read a bracket takes a hundred times as long as to see it, and as much
+ * memory. Those within texts are not counted.
+ */
+function checkBrackets (json: Uint8Array): void {
+  const most = 3 + json.byteLength / MIN_BYTES_BY_BRACKET
+  let [depth, count, quoted] = [0, 0, false]
+  for (let i = 0; i < json.byteLength; i++) {
+    const byte = json[i]
+    if (byte === QUOTE) quoted = !quoted
+    else if (quoted) i += byte === BACKSLASH ? 1 : 0
+    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
+      if (++depth > MAX_DEPTH || ++count > most) throw new InvalidTensorError(`safetensors: the header has more than ${MAX_DEPTH} lists and objects within each other, or more of them than tensors have`)
+    } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth--
+  }
 }
 
 function parseInfo (name: string, entry: unknown, dataBytes: number): TensorInfo {

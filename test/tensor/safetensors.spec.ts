@@ -219,6 +219,16 @@ describe('tensor: safetensors', () => {
     }
   })
 
+  it('refuses more lists and objects than tensors have, before it makes them', () => {
+    for (const [open, close] of ['[]', '{}']) {
+      const json = Buffer.from(`{"a":[${`${open}${close},`.repeat(100_000)}0]}`)
+      expectRefused(() => parseHeader(json, 0), 'brackets side by side')
+    }
+    const names = ['[[[[', '{{{{', '\\', '"[', '\\"[[[[', '']
+    const message = encodeSafetensors(new Map(names.map(name => [name, { shape: [], values: Float32Array.of(1) }])), { metadata: { '[[[[': '{{{{' } })
+    expect([...decodeSafetensors(message).tensors.keys()]).to.deep.equal(names)
+  })
+
   it('refuses more than eight axes', () => {
     const ones = (axes: number): Buffer => message({ a: entry('F32', Array.from({ length: axes }, () => 1), 0, 4) }, new Uint8Array(4))
     expect(decodeSafetensors(ones(8)).tensors.get('a')!.shape).to.have.lengthOf(8)
