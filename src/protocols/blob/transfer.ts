@@ -1,9 +1,10 @@
 import type { PeerId } from '@libp2p/interface'
-import { BlobUnavailableError } from '../../errors.js'
+import { BlobUnavailableError, InvalidTensorError } from '../../errors.js'
 import { chunkOf, type Manifest } from '../../tensor/chunks.js'
 import { unlessAborted } from '../deadline.js'
 import { converse, type Dialer } from '../frames.js'
 import { encodeMessage } from '../message.js'
+import type { BreachListener } from '../bans.js'
 import type { ByteCounter } from '../traffic.js'
 import { takeChunk } from './chunk-answer.js'
 import { BLOB_PROTOCOL, CHUNKS_AHEAD, MAX_CHUNK_FRAME_BYTES } from './constants.js'
@@ -24,6 +25,7 @@ export interface TransferInit {
   readonly holders: Holders
   readonly kind: string
   readonly counter: ByteCounter | undefined
+  readonly breaches: BreachListener | undefined
   readonly idleTimeout: number
   /** Where it goes, as long as the blob. @default memory of its own */
   readonly into?: Uint8Array
@@ -65,6 +67,7 @@ export class Transfer {
         await this.#pullFrom(holder, bytes)
         return bytes
       } catch (error) {
+        if (error instanceof InvalidTensorError) this.#init.breaches?.breach(holder, error.message)
         reasons.push(`${holder.toString()}: ${(error as Error).message}`)
       }
     }
@@ -73,8 +76,8 @@ export class Transfer {
 
   /** Fills `bytes` with the chunks that are missing. */
   async #pullFrom (holder: PeerId, bytes: Uint8Array): Promise<void> {
-    const { manifest, idleTimeout, kind, counter } = this.#init
-    const init = { maxBytes: MAX_CHUNK_FRAME_BYTES, maxUnread: CHUNKS_AHEAD, timeout: idleTimeout, kind, counter, signal: this.#given.signal }
+    const { manifest, idleTimeout, kind, counter, breaches } = this.#init
+    const init = { maxBytes: MAX_CHUNK_FRAME_BYTES, maxUnread: CHUNKS_AHEAD, timeout: idleTimeout, kind, counter, breaches, signal: this.#given.signal }
     const wanted = [...this.#missing]
     await converse(this.#dialer, holder, BLOB_PROTOCOL, init, async (frames, deadline) => {
       const ask = async (chunks: number[]): Promise<void> => {
