@@ -65,8 +65,14 @@ export interface SiteFactors {
   readonly factors: AuxiliaryTensors
 }
 
+/** All that a pair does to any auxiliary that is linear in x. */
+export interface SiteProduct {
+  /** G = Σ_t ∇ĥ_t·x_tᵀ, `[out, in]`, x as the module's matrix multiplies it. */
+  readonly product: FloatTensor
+}
+
 /** What Gradient Learning needs of one site and one batch. */
-export type SiteData = SitePair | SiteFactors
+export type SiteData = SitePair | SiteFactors | SiteProduct
 
 /** Adaptation data of several sites, by full module name. */
 export type AdaptationData = ReadonlyMap<string, SiteData>
@@ -165,11 +171,12 @@ export const MERGES = ['during', 'after', 'never'] as const
  */
 export type Merge = typeof MERGES[number]
 
-export const WIRE_FORMS = ['f32', 'bf16', 'factors'] as const
+export const WIRE_FORMS = ['f32', 'bf16', 'factors', 'product'] as const
 /**
  * How adaptation data cross the wire:
  * - `f32`: pairs (x, ∇ĥ) as they are;
  * - `bf16`: pairs, rounded;
- * - `factors`: what the pairs do to the factors of a low-rank auxiliary, exact, its size that of the factors.
+ * - `factors`: what the pairs do to the factors of a low-rank auxiliary, exact, its size that of the factors;
+ * - `product`: G = Σ∇ĥ·xᵀ, exact for auxiliaries that are linear in x, its size that of the module's matrix.
  */
 export type WireForm = typeof WIRE_FORMS[number]

@@ -16,10 +16,11 @@ import { mesh } from './parts/mesh.js'
 import { step } from './parts/step.js'
 import { tasks } from './parts/tasks.js'
 import { users } from './parts/users.js'
+import { wire } from './parts/wire.js'
 
 /** `npm run bench -- PART`: measures one part, prints a table, and as the last line one JSON object. */
 
-const PARTS: readonly Part[] = [step, loop, memory, mesh, users, tasks, fits, blob]
+const PARTS: readonly Part[] = [step, loop, memory, mesh, users, tasks, fits, blob, wire]
 
 function help (): string {
   const lines = PARTS.flatMap(({ name, describe, options }) => [

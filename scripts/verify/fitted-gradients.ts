@@ -1,5 +1,6 @@
 import { Auxiliary } from '../../src/gl/auxiliary.js'
 import { hasFactors } from '../../src/gl/factor-gradients.js'
+import { hasProduct } from '../../src/gl/products.js'
 import { GradientLearner } from '../../src/gl/gradient-learner.js'
 import { Optimizer } from '../../src/gl/optimizer.js'
 import type { AdaptationData, AdapterTensors, AuxiliarySpec, WireForm } from '../../src/types.js'
@@ -48,5 +49,5 @@ export async function fittedGradients (trainer: Trainer, batches: readonly Adapt
 
 /** In which adaptation data can cross the wire without being rounded. */
 export function exactForms (spec: AuxiliarySpec): WireForm[] {
-  return hasFactors(spec) ? ['f32', 'factors'] : ['f32']
+  return ['f32', ...(hasFactors(spec) ? ['factors'] as const : []), ...(hasProduct(spec) ? ['product'] as const : [])]
 }

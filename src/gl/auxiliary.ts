@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import * as tf from '@tensorflow/tfjs'
-import { outerScaleAt, rankAt, scaleAt } from '../auxiliary-spec.js'
+import { isMergeableKind, outerScaleAt, rankAt, scaleAt } from '../auxiliary-spec.js'
 import { matrixInput } from '../engine/matrix-input.js'
 import { InvalidAdapterError, InvalidOptionError, InvalidTensorError } from '../errors.js'
 import type { AuxiliaryKind, AuxiliarySpec, AuxiliaryTensors, FloatTensor, Site } from '../types.js'
@@ -11,6 +11,7 @@ import { ia3 } from './ia3.js'
 import { linear } from './linear.js'
 import { lowRank } from './low-rank.js'
 import { mlp } from './mlp.js'
+import { asColumns } from './products.js'
 import { squaredNormsRowByRow } from './row-norms.js'
 
 const DEFINITIONS: Record<AuxiliaryKind, AuxiliaryDefinition> = { 'low-rank': lowRank, linear, mlp, ia3, dora }
@@ -30,6 +31,7 @@ export class Auxiliary implements FittedAuxiliary {
   readonly #alpha: number
   /** Trainable tensors by PEFT's names. */
   readonly parameters: ReadonlyMap<string, tf.Variable>
+  readonly #kind: AuxiliaryKind
   readonly #definition: AuxiliaryDefinition
 
   /**
@@ -41,6 +43,7 @@ export class Auxiliary implements FittedAuxiliary {
     this.site = site
     this.scale = outerScaleAt(spec, site.name)
     this.#alpha = scaleAt(spec, site.name)
+    this.#kind = spec.kind
     this.#definition = DEFINITIONS[spec.kind]
     const rank = rankAt(spec, site.name)
     const shapes = this.#definition.shapes(site, rank)
@@ -61,13 +64,31 @@ export class Auxiliary implements FittedAuxiliary {
    * @throws {InvalidTensorError} if its kind needs to see more
    */
   gradients (x: tf.Tensor2D, gradient: tf.Tensor2D, seen: SeenBeside = {}): Map<string, tf.Tensor> {
-    const names = [...this.parameters.keys()]
-    const values: tf.Tensor[] = [...this.parameters.values()]
-    const grads = tf.tidy(() => {
-      const input = matrixInput(this.site, x) // [places, in]
-      return tf.grads((...w) => this.#definition.apply(this.site, input, w, { ...seen, scale: this.#alpha }))(values, tf.mul(gradient, this.scale))
+    return this.#named(() => this.#gradients(this.site, matrixInput(this.site, x), gradient, seen))
+  }
+
+  /**
+   * The same from all that pairs do to a g that is linear in x. The tensors belong to the caller.
+   *
+   * @param product G = Σ_t ∇ĥ_t·x_tᵀ `[out, in]`
+   * @throws {InvalidTensorError} if g is not linear in x
+   */
+  ofProduct (product: tf.Tensor2D): Map<string, tf.Tensor> {
+    if (!isMergeableKind(this.#kind)) throw new InvalidTensorError(`${this.site.name}: ${this.#kind} auxiliaries are not fitted from sums of ∇ĥ·xᵀ; they need x and ∇ĥ`)
+    return this.#named(() => {
+      const { site, x, gradient } = asColumns(this.site, product)
+      return this.#gradients(site, x, gradient, {})
     })
-    return new Map(names.map((name, i) => [name, grads[i]]))
+  }
+
+  /** @param input what the matrix of `site` multiplies */
+  #gradients (site: Site, input: tf.Tensor2D, gradient: tf.Tensor2D, seen: SeenBeside): tf.Tensor[] {
+    return tf.grads((...w) => this.#definition.apply(site, input, w, { ...seen, scale: this.#alpha }))([...this.parameters.values()], tf.mul(gradient, this.scale))
+  }
+
+  #named (gradients: () => tf.Tensor[]): Map<string, tf.Tensor> {
+    const made = tf.tidy(gradients)
+    return new Map([...this.parameters.keys()].map((name, i) => [name, made[i]]))
   }
 
   /**

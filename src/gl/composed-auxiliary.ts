@@ -6,6 +6,7 @@ import { InvalidAdapterError, InvalidTensorError } from '../errors.js'
 import type { AuxiliarySpec, AuxiliaryTensors, FloatTensor, Site } from '../types.js'
 import { Auxiliary, type AuxiliaryStart } from './auxiliary.js'
 import { asVariable, type FittedAuxiliary } from './fitted-auxiliary.js'
+import { asColumns } from './products.js'
 import { squaredNormsOfSums } from './row-norms.js'
 
 export const COMPOSITIONS = ['sum', 'learned'] as const
@@ -61,7 +62,19 @@ export class ComposedAuxiliary implements FittedAuxiliary {
   gradients (x: tf.Tensor2D, gradient: tf.Tensor2D): Map<string, tf.Tensor> {
     const gradients = this.#own.gradients(x, gradient)
     if (this.#weights !== undefined) {
-      gradients.set(WEIGHTS, tf.tidy(() => tf.sum(this.#towardsWeights(x, gradient), 0)))
+      gradients.set(WEIGHTS, tf.tidy(() => tf.sum(this.#towardsWeights(this.site, matrixInput(this.site, x), gradient), 0)))
+    }
+    return gradients
+  }
+
+  /** See `Auxiliary.ofProduct`. */
+  ofProduct (product: tf.Tensor2D): Map<string, tf.Tensor> {
+    const gradients = this.#own.ofProduct(product)
+    if (this.#weights !== undefined) {
+      gradients.set(WEIGHTS, tf.tidy(() => {
+        const { site, x, gradient } = asColumns(this.site, product)
+        return tf.sum(this.#towardsWeights(site, x, gradient), 0)
+      }))
     }
     return gradients
   }
@@ -71,7 +84,7 @@ export class ComposedAuxiliary implements FittedAuxiliary {
     return tf.tidy(() => {
       const own = this.#own.squaredNorms(x, gradient, rows)
       if (this.#weights === undefined) return own
-      const byRow: tf.Tensor3D = tf.reshape(this.#towardsWeights(x, gradient), [rows, -1, this.#earlier.length])
+      const byRow: tf.Tensor3D = tf.reshape(this.#towardsWeights(this.site, matrixInput(this.site, x), gradient), [rows, -1, this.#earlier.length])
       return tf.add(own, squaredNormsOfSums(byRow))
     })
   }
@@ -126,11 +139,10 @@ export class ComposedAuxiliary implements FittedAuxiliary {
     this.#weights?.dispose()
   }
 
-  /** ⟨∇ĥ_t, α_k·B_k·A_k·x_t⟩, `[places, earlier]`. */
-  #towardsWeights (x: tf.Tensor2D, gradient: tf.Tensor2D): tf.Tensor2D {
-    const input = matrixInput(this.site, x) // [places, in]
+  /** ⟨∇ĥ_t, α_k·B_k·A_k·x_t⟩, `[places, earlier]`. @param input what the matrix of `site` multiplies */
+  #towardsWeights (site: Site, input: tf.Tensor2D, gradient: tf.Tensor2D): tf.Tensor2D {
     return tf.stack(this.#earlier.map(({ a, b, scale }) => {
-      const inner = matrixProduct(this.site, input, tf.tensor2d(a.values, a.shape as [number, number])) // [places, r]
+      const inner = matrixProduct(site, input, tf.tensor2d(a.values, a.shape as [number, number])) // [places, r]
       const back = tf.matMul(gradient, tf.tensor2d(b.values, b.shape as [number, number])) // [places, r]
       return tf.mul(tf.sum(tf.mul(inner, back), -1), scale)
     }), 1) as tf.Tensor2D

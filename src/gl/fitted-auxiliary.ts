@@ -13,6 +13,8 @@ export interface FittedAuxiliary {
   squaredNorms (x: tf.Tensor2D, gradient: tf.Tensor2D, rows: number, seen?: SeenBeside): tf.Tensor1D
   /** The same as `gradients` from what the pairs do to factors. */
   scaled (gradients: AuxiliaryTensors): Map<string, tf.Tensor>
+  /** The same as `gradients` from G = Σ∇ĥ·xᵀ `[out, in]`. @throws {InvalidTensorError} if g is not linear in x */
+  ofProduct (product: tf.Tensor2D): Map<string, tf.Tensor>
   /** Whether `assign` will take them. @throws {InvalidAdapterError} */
   check (tensors: AuxiliaryTensors): void
   /** Goes on from other values. @throws {InvalidAdapterError} */

@@ -37,8 +37,8 @@ const SUM = 'sum.'
 
 /**
  * The trainer's side of Gradient Learning (arXiv 2404.13844, Algorithm 1): it trains auxiliaries from adaptation data
- * alone: from pairs (x, ∇ĥ), with what the module gives itself where the kind is a function of it, or from what the pairs do to
- * factors.
+ * alone: from pairs (x, ∇ĥ), with what the module gives itself where the kind is a function of it, from what the pairs do to
+ * factors, or from the sum of ∇ĥ·xᵀ.
  *
  * Within an interval w stands still, so the gradients of its batches are summed as they arrive and no data are kept:
  * memory does not depend on the interval, and the sum equals gradient accumulation.
@@ -229,6 +229,19 @@ function gradientsOf (auxiliary: FittedAuxiliary, data: SiteData): Map<string, t
     for (const [parameter, { values }] of data.factors) checkFinite(`${name}.${parameter}`, values)
     return auxiliary.scaled(data.factors)
   }
+  if ('product' in data) {
+    const { product: { shape, values } } = data
+    if (shape.join() !== [site.outFeatures, site.inFeatures].join() || values.length !== site.outFeatures * site.inFeatures) {
+      throw new InvalidTensorError(`${name}: the sum of ∇ĥ·xᵀ is [${shape.join(', ')}], it must be [${site.outFeatures}, ${site.inFeatures}]`)
+    }
+    checkFinite(`${name}: the sum of ∇ĥ·xᵀ`, values)
+    const product = tf.tensor2d(values, [site.outFeatures, site.inFeatures])
+    try {
+      return auxiliary.ofProduct(product)
+    } finally {
+      product.dispose()
+    }
+  }
   return new Map(Object.entries(tf.tidy(() => {
     const { x, gradient, seen } = tensorsOf(site, data, values => values)
     return Object.fromEntries(auxiliary.gradients(x, gradient, seen))
@@ -237,7 +250,7 @@ function gradientsOf (auxiliary: FittedAuxiliary, data: SiteData): Map<string, t
 
 function gatherRows (gathering: PrivateGathering, auxiliary: FittedAuxiliary, data: SiteData): void {
   const { site } = auxiliary
-  if ('factors' in data) throw new InvalidTensorError(`${site.name}: gradients that are summed over rows; private fits need x and ∇ĥ of each`)
+  if ('factors' in data || 'product' in data) throw new InvalidTensorError(`${site.name}: gradients that are summed over rows; private fits need x and ∇ĥ of each`)
   const { x, gradient, seen } = tensorsOf(site, data, values => values.slice()) // they are kept, and the data are good for now only
   try {
     gathering.add(auxiliary, x, gradient, seen)

@@ -12,11 +12,11 @@ import type { Network, NetworkInfo, Tap } from './network.js'
 import { mergedName, parametersOf } from './parameters.js'
 import { checkBatch, definitionOf } from './tasks/tasks.js'
 
-/** What is made of x and ∇ĥ of each row where they are. */
+/** What is made of x and ∇ĥ where they are. */
 interface Reduction {
   /** What it works on, by names of its own. */
   readonly inputs: NamedTensors
-  /** x and ∇ĥ, see `SitePair` → tensors `[rows, …]` by names of its own. Pure; the same shapes of inputs mean the same work. */
+  /** x and ∇ĥ, see `SitePair` → tensors by names of its own. Pure; the same shapes of inputs mean the same work. */
   readonly apply: (site: Site, x: tf.Tensor2D, gradient: tf.Tensor2D, tensor: TensorsByName) => Readonly<Record<string, tf.Tensor>>
 }
 
@@ -27,8 +27,10 @@ export interface PassOptions {
   readonly pairs?: boolean
   /** What else of the sites is wanted: what their modules give without what is beside them. @default nothing */
   readonly given?: readonly ModuleResult[]
-  /** Made for the rows as they are in the pass, as `beside` is. @default nothing is made of them */
+  /** Made for the rows as they are in the pass, as `beside` is; gives tensors `[rows, …]`. @default nothing is made of them */
   readonly reduce?: (shape: PassShape) => Reduction
+  /** The same, of which tensors are summed over all rows of the pass. @default nothing is made of them */
+  readonly sum?: (shape: PassShape) => Reduction
   /** θ + αΔW of merged sites, in the layout of `Network.siteWeight`. @default none */
   readonly merged?: ReadonlyMap<string, FloatTensor>
   /** Made for the rows as they are in the pass: of each batch in turn, and then those that fill it up. */
@@ -53,6 +55,8 @@ export interface PassResult {
   readonly given: ReadonlyMap<string, Readonly<Partial<Record<ModuleResult, FloatTensor>>>>
   /** What was made of them, `[rows, …]`, by the site's name and then its own. */
   readonly reduced: ReadonlyMap<string, ReadonlyMap<string, FloatTensor>>
+  /** What was summed over all rows of the pass, the same for each batch, by the site's name and then its own. */
+  readonly summed: ReadonlyMap<string, ReadonlyMap<string, FloatTensor>>
   /** `[rows, length, vocabulary]`, `[rows, target, vocabulary]` or `[rows, labels]` */
   readonly logits?: FloatTensor
 }
@@ -74,6 +78,7 @@ export async function runPass (engine: Engine, network: Network, batches: readon
   const output = outputOf(info)
   const results = await runRows(engine, network, joined, options)
   const losses = tensorNamed(results, 'losses').values // [rows]
+  const summed = new Map(sites.map(({ name }) => [name, namedAfter(results, summedPrefix(name))]))
   return joined.parts.map(({ batch, row, counted }) => {
     const loss = losses.subarray(row, row + batch.rows).reduce((sum, own) => sum + own, 0)
     if (!Number.isFinite(loss)) throw new NonFiniteError(`the loss is ${loss}; the weights or the adapter hold values too large for float32`)
@@ -85,7 +90,7 @@ export async function runPass (engine: Engine, network: Network, batches: readon
     const whole = new Map(pairs ? sites.map(site => [site.name, { x: inputOf(site, cut(`x.${site.name}`, site, inputShape)), gradient: cut(`grad.${site.name}`, site, outputShape) }]) : [])
     const givenBy = new Map(sites.map(site => [site.name, Object.fromEntries(given.map(what => [what, cut(`${what}.${site.name}`, site, outputShape)]))]))
     const reduced = new Map(sites.map(({ name }) => [name, reducedRows(results, name, row, batch.rows)]))
-    return { loss, tokens: counted, pairs: whole, given: givenBy, reduced, ...(logits ? { logits: logitsOf(cut('logits', output, outputShape), batch, output) } : {}) }
+    return { loss, tokens: counted, pairs: whole, given: givenBy, reduced, summed, ...(logits ? { logits: logitsOf(cut('logits', output, outputShape), batch, output) } : {}) }
   })
 }
 
@@ -114,21 +119,39 @@ async function runRows (engine: Engine, network: Network, inputs: PassInputs, op
     const half = Math.ceil(inputs.rows / 2)
     const first = await runRows(engine, network, someRows(inputs, 0, half), options)
     const second = await runRows(engine, network, someRows(inputs, half, inputs.rows - half), options)
-    return new Map([...first].map(([name, tensor]) => [name, below(tensor, tensorNamed(second, name))]))
+    return new Map([...first].map(([name, tensor]) => [name, (isSummed(name) ? plus : below)(tensor, tensorNamed(second, name))]))
   }
 }
 
 /** What was made of x and ∇ĥ of one site and some rows. */
 function reducedRows (results: NamedTensors<Float32Array>, site: string, first: number, rows: number): Map<string, FloatTensor> {
-  const prefix = reducedPrefix(site)
-  return new Map([...results].filter(([name]) => name.startsWith(prefix)).map(([name, { shape: [all, ...rest], values }]) => {
+  return new Map([...namedAfter(results, reducedPrefix(site))].map(([name, { shape: [all, ...rest], values }]) => {
     const size = values.length / all
-    return [name.slice(prefix.length), { shape: [rows, ...rest], values: values.subarray(first * size, (first + rows) * size) }]
+    return [name, { shape: [rows, ...rest], values: values.subarray(first * size, (first + rows) * size) }]
   }))
+}
+
+/** Those whose names begin so, by the rest of their names. */
+function namedAfter (results: NamedTensors<Float32Array>, prefix: string): Map<string, FloatTensor> {
+  return new Map([...results].filter(([name]) => name.startsWith(prefix)).map(([name, tensor]) => [name.slice(prefix.length), tensor]))
 }
 
 function reducedPrefix (site: string): string {
   return `reduced|${site}|`
+}
+
+const SUMMED = 'summed|'
+
+function summedPrefix (site: string): string {
+  return `${SUMMED}${site}|`
+}
+
+function isSummed (name: string): boolean {
+  return name.startsWith(SUMMED)
+}
+
+function plus ({ shape, values }: FloatTensor, other: FloatTensor): FloatTensor {
+  return { shape, values: values.map((value, i) => value + other.values[i]) }
 }
 
 /** Rows of one tensor below those of another. */
@@ -142,20 +165,25 @@ function below (first: FloatTensor, second: FloatTensor): FloatTensor {
 function stepRun (network: Network, inputs: PassInputs, options: PassOptions): StepRun {
   const { sites, pairs = true, given = [], merged = new Map<string, FloatTensor>(), logits = false } = options
   const beside = options.beside?.(inputs)
-  const reduction = options.reduce?.(inputs)
+  const [reduction, sum] = [options.reduce?.(inputs), options.sum?.(inputs)]
   const masks = options.masks?.(inputs) ?? new Map<string, FloatTensor>()
   return {
-    key: JSON.stringify([sites.map(({ name }) => name), pairs, given, logits, [...merged.keys()], beside?.key, reduction !== undefined, [...masks.keys()]]),
-    step: passStep(network, inputs, { sites, pairs, given, logits, merged: new Set(merged.keys()), masked: new Set(masks.keys()), ...(beside && { beside }), ...(reduction && { reduction }) }),
+    key: JSON.stringify([sites.map(({ name }) => name), pairs, given, logits, [...merged.keys()], beside?.key, reduction !== undefined, sum !== undefined, [...masks.keys()]]),
+    step: passStep(network, inputs, { sites, pairs, given, logits, merged: new Set(merged.keys()), masked: new Set(masks.keys()), ...(beside && { beside }), ...(reduction && { reduction }), ...(sum && { sum }) }),
     inputs: new Map<string, TensorData>([
       ...inputs.tensors,
       ...prefixed(mergedName(''), merged),
       ...prefixed(besideName(''), beside?.inputs ?? new Map<string, TensorData>()),
       ...prefixed(maskName(''), masks),
-      ...prefixed('reduce.', reduction?.inputs ?? new Map<string, TensorData>())
+      ...prefixed(REDUCE, reduction?.inputs ?? new Map<string, TensorData>()),
+      ...prefixed(SUM, sum?.inputs ?? new Map<string, TensorData>())
     ])
   }
 }
+
+/** Before the names of what reductions work on. */
+const REDUCE = 'reduce.'
+const SUM = 'sum.'
 
 interface StepOptions {
   readonly sites: readonly Site[]
@@ -166,13 +194,14 @@ interface StepOptions {
   readonly masked: ReadonlySet<string>
   readonly beside?: Beside
   readonly reduction?: Reduction
+  readonly sum?: Reduction
 }
 
 /**
  * The pass as a function of tensors. A zero probe is added to the output of each site; the gradient of the loss with
  * respect to the probe is ∇ĥ_m, and no gradient of a weight is ever computed.
  */
-function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' | 'lengths'>, { sites, pairs, given, logits: wantsLogits, merged, masked, beside, reduction }: StepOptions): Step {
+function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' | 'lengths'>, { sites, pairs, given, logits: wantsLogits, merged, masked, beside, reduction, sum }: StepOptions): Step {
   const definition = definitionOf(network.info.task)
   return tensor => {
     const parameters = parametersOf(network, tensor, merged)
@@ -206,8 +235,10 @@ function passStep (network: Network, { rows, lengths }: Pick<PassInputs, 'rows' 
         const { name } = site
         const x = inputsOf.get(name)
         if (x === undefined) throw new UnknownSiteError(`the network never came to ${name}`)
-        const reduced = reduction?.apply(site, kept(site, x), grads[i] as tf.Tensor2D, <T extends tf.Tensor>(input: string) => tensor<T>(`reduce.${input}`))
-        for (const [own, made] of Object.entries(reduced ?? {})) outputs[reducedPrefix(name) + own] = made
+        const made = (by: Reduction | undefined, prefix: string): Array<[string, tf.Tensor]> =>
+          Object.entries(by?.apply(site, kept(site, x), grads[i] as tf.Tensor2D, <T extends tf.Tensor>(input: string) => tensor<T>(prefix + input)) ?? {})
+        for (const [own, result] of made(reduction, REDUCE)) outputs[reducedPrefix(name) + own] = result
+        for (const [own, result] of made(sum, SUM)) outputs[summedPrefix(name) + own] = result
         if (pairs) Object.assign(outputs, { [`x.${name}`]: tf.cast(x, 'float32'), [`grad.${name}`]: grads[i] })
       }
       tf.dispose([...inputsOf.values()])

@@ -12,6 +12,7 @@ import { isLoopback } from '@libp2p/utils'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { InvalidOptionError } from '../errors.js'
+import type { Bans } from '../protocols/bans.js'
 import { VERSION } from '../version.js'
 import { localDiscovery } from './local-discovery.js'
 
@@ -56,6 +57,8 @@ export interface MeshInit {
   readonly mdns?: boolean
   /** The folder through which nodes of one user on one machine find each other; false for not. @default one per user, see `localDiscovery` */
   readonly localFolder?: string | false
+  /** Whom it does not talk to. @default nobody */
+  readonly bans?: Pick<Bans, 'gater'>
   /** Connections above which those of least use are closed. @default 300 */
   readonly maxConnections?: number
 }
@@ -70,7 +73,7 @@ export type Mesh = Libp2p<{ identify: Identify, ping: Ping, dht: KadDHT, pubsub:
 export async function createMesh (init: MeshInit): Promise<Mesh> {
   const listen = (init.listen ?? ['/ip4/0.0.0.0/tcp/0']).map(parse)
   const bootstrap = (init.bootstrap ?? []).map(parse)
-  const { identity, mdns: multicast = true, localFolder, maxConnections = 300 } = init
+  const { identity, mdns: multicast = true, localFolder, bans, maxConnections = 300 } = init
 
   const node = await createLibp2p({
     privateKey: identity,
@@ -83,6 +86,7 @@ export async function createMesh (init: MeshInit): Promise<Mesh> {
       ...(multicast && (listen.length === 0 || !listen.every(isLoopback)) ? [mdns({ serviceTag: MDNS_SERVICE })] : []),
       ...(localFolder === false ? [] : [localDiscovery(localFolder === undefined ? {} : { folder: localFolder })])
     ],
+    ...(bans && { connectionGater: bans.gater() }),
     connectionManager: {
       maxConnections,
       inboundConnectionThreshold: INBOUND_THRESHOLD,

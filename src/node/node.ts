@@ -1,5 +1,6 @@
 import type { PrivateKey } from '@libp2p/interface'
 import { advert, type Adverts } from '../protocols/advert/index.js'
+import { Bans } from '../protocols/bans.js'
 import { blob, type Blobs, BlobStore } from '../protocols/blob/index.js'
 import { checkup, type Checkups } from '../protocols/checkup/index.js'
 import { contribution, type Contributions } from '../protocols/contribution/index.js'
@@ -9,7 +10,7 @@ import { loadIdentity } from './identity.js'
 import { Jobs } from './jobs.js'
 import { createMesh, type Mesh, type MeshInit } from './mesh.js'
 
-export interface ColaNodeInit extends Omit<MeshInit, 'identity'> {
+export interface ColaNodeInit extends Omit<MeshInit, 'identity' | 'bans'> {
   /** Where the node keeps its identity and its state. It is made if it is not there. */
   readonly folder: string
 }
@@ -26,22 +27,29 @@ export class ColaNode {
   readonly checkups: Checkups
   readonly jobs: Jobs
   readonly traffic: Traffic
+  /** Peers that did what no honest one does. */
+  readonly bans: Bans
   readonly log: (error: unknown) => void
   readonly #unlock: () => Promise<void>
 
-  private constructor (folder: string, identity: PrivateKey, mesh: Mesh, unlock: () => Promise<void>) {
+  private constructor (folder: string, identity: PrivateKey, mesh: Mesh, bans: Bans, unlock: () => Promise<void>) {
     const log = mesh.logger.forComponent('colanet:node')
     this.folder = folder
     this.identity = identity
     this.mesh = mesh
     this.log = error => log('%s', error)
     this.traffic = new Traffic()
+    this.bans = bans
+    bans.addEventListener('ban', ({ detail: { peer, reason, until } }) => {
+      this.log(`${peer.toString()} is banned until ${new Date(until).toISOString()}: ${reason}`)
+      mesh.hangUp(peer).catch(this.log)
+    })
     this.store = new BlobStore()
-    this.blobs = blob({ store: this.store, counter: this.traffic })(mesh)
-    this.adverts = advert({ pubsub: mesh.services.pubsub, counter: this.traffic })(mesh)
+    this.blobs = blob({ store: this.store, counter: this.traffic, breaches: bans })(mesh)
+    this.adverts = advert({ pubsub: mesh.services.pubsub, counter: this.traffic, breaches: bans })(mesh)
     const network = { pubsub: mesh.services.pubsub, blobs: this.blobs, connectedPeers: () => mesh.getPeers(), counter: this.traffic }
     this.jobs = new Jobs({ identity, store: this.store, log: this.log, network })
-    this.contributions = contribution({ store: this.jobs, counter: this.traffic })(mesh)
+    this.contributions = contribution({ store: this.jobs, counter: this.traffic, breaches: bans })(mesh)
     this.checkups = checkup({ counter: this.traffic })(mesh)
     this.#unlock = unlock
   }
@@ -56,8 +64,9 @@ export class ColaNode {
     let mesh: Mesh | undefined
     try {
       const identity = await loadIdentity(folder)
-      mesh = await createMesh({ ...init, identity })
-      const node = new ColaNode(folder, identity, mesh, unlock)
+      const bans = new Bans()
+      mesh = await createMesh({ ...init, identity, bans })
+      const node = new ColaNode(folder, identity, mesh, bans, unlock)
       await node.blobs.start()
       await node.contributions.start()
       await node.checkups.start()

@@ -3,6 +3,7 @@ import { lpStream } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { ProtocolError } from '../errors.js'
 import { Deadline } from './deadline.js'
+import type { BreachListener } from './bans.js'
 import type { ByteCounter } from './traffic.js'
 
 /** What a protocol needs of a libp2p node to ask. */
@@ -31,7 +32,12 @@ export interface ExchangeInit {
   /** What the bytes are counted as. */
   readonly kind: string
   readonly counter: ByteCounter | undefined
+  /** Is told of frames that are longer than `maxBytes`. */
+  readonly breaches?: BreachListener | undefined
 }
+
+/** What libp2p says of a frame that is longer than it may be, and of frames that nobody asked for yet. */
+const TOO_LONG = new Set(['InvalidDataLengthError', 'InvalidDataLengthLengthError', 'StreamBufferError'])
 
 /** Room for the length of a frame, in bytes. */
 const LENGTH_BYTES = 8
@@ -84,10 +90,13 @@ export function answerer (
   }
 }
 
-function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind, counter }: ExchangeInit, signal: AbortSignal): Frames {
+function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind, counter, breaches }: ExchangeInit, signal: AbortSignal): Frames {
   const prefixed = lpStream(stream, { maxDataLength: maxBytes, maxBufferSize: maxUnread * (maxBytes + LENGTH_BYTES) })
   const readPieces = async (): Promise<Uint8ArrayList> => {
-    const pieces = await prefixed.read({ signal })
+    const pieces = await prefixed.read({ signal }).catch((error: unknown) => {
+      if (TOO_LONG.has((error as Error).name)) breaches?.breach(peer, `more than ${maxUnread === 1 ? 'a frame' : `${maxUnread} frames`} of ${kind} of ${maxBytes} bytes at once`)
+      throw error
+    })
     counter?.count(kind, 'received', pieces.byteLength, peer)
     return pieces
   }

@@ -1,6 +1,7 @@
-import { decode, encode } from 'cborg'
+import { decode, type DecodeOptions, encode } from 'cborg'
 import { z } from 'zod'
 import { ProtocolError } from '../errors.js'
+import { BoundedTokens } from './bounded-tokens.js'
 import { outputSize } from '../places.js'
 import type { Site } from '../types.js'
 import { checkManifest, CHUNK_BYTES, type Manifest, MAX_BLOB_BYTES, MAX_CHUNKS } from '../tensor/chunks.js'
@@ -10,12 +11,16 @@ export function encodeMessage (message: object): Uint8Array {
   return encode(message)
 }
 
-/** @throws {ProtocolError} if the bytes are not CBOR, or not such a message */
+/** Lists say how long they are, and no key stands twice: what one reader takes from a message, all do. */
+const OPTIONS: DecodeOptions = { allowIndefinite: false, rejectDuplicateMapKeys: true }
+
+/** @throws {ProtocolError} if the bytes are not CBOR, of too many values, or not such a message */
 export function decodeMessage<T> (schema: z.ZodType<T>, bytes: Uint8Array): T {
   let decoded: unknown
   try {
-    decoded = decode(bytes)
+    decoded = decode(bytes, { ...OPTIONS, tokenizer: new BoundedTokens(bytes, OPTIONS) })
   } catch (cause) {
+    if (cause instanceof ProtocolError) throw cause
     throw new ProtocolError(`${bytes.byteLength} bytes that are not CBOR`, { cause })
   }
   const parsed = schema.safeParse(decoded)

@@ -1,32 +1,68 @@
 import type { ModuleResult } from '../auxiliary-spec.js'
 import { InvalidTensorError } from '../errors.js'
 import { inputShape, lengthsOf, outputShape } from '../places.js'
-import type { AdaptationData, Batch, FloatTensor, NamedTensors, Site, SiteData, TensorData, WireForm } from '../types.js'
+import type { AdaptationData, Batch, FloatTensor, NamedTensors, Site, SiteData, TensorData, TensorValues, WireForm } from '../types.js'
 import { decodeSafetensors, encodeSafetensors, floatTensor, intTensor } from './safetensors.js'
 
-const FILE_DTYPES = { f32: 'F32', bf16: 'BF16', factors: 'F32' } as const
+const FILE_DTYPES = { f32: 'F32', bf16: 'BF16', factors: 'F32', product: 'F32' } as const
+
+/** What names of x begin with. */
+const INPUT = 'x.'
+
+/** Whether what the host sends is summed over tokens. */
+export function isSummed (wire: WireForm = 'f32'): boolean {
+  return wire === 'factors' || wire === 'product'
+}
 
 /** What a message may have beside its values, in bytes: names and shapes. */
 const HEADER_BYTES = 1 << 16
 
 /**
  * Tensors of each site by name: `x.<site>` and `grad.<site>` for x and ∇ĥ, as `colanet step` writes them; where they are wanted
- * `y.<site>` for what the module gives itself, and `norm.<site>` for norms; `grad.<site>.<parameter>` for factors' gradients.
+ * `y.<site>` for what the module gives itself, and `norm.<site>` for norms; `grad.<site>.<parameter>` for factors' gradients;
+ * `product.<site>` for Σ∇ĥ·xᵀ.
  */
 export function namedAdaptation (data: AdaptationData): NamedTensors {
-  return new Map([...data].flatMap(([site, own]): Array<[string, TensorData]> => 'factors' in own
-    ? [...own.factors].map(([parameter, tensor]) => [`grad.${site}.${parameter}`, tensor])
-    : Object.entries({ x: own.x, grad: own.gradient, ...(own.output && { y: own.output }), ...(own.norm && { norm: own.norm }) }).map(([what, tensor]) => [`${what}.${site}`, tensor])))
+  return new Map([...data].flatMap(([site, own]): Array<[string, TensorData]> => {
+    if ('factors' in own) return [...own.factors].map(([parameter, tensor]) => [`grad.${site}.${parameter}`, tensor])
+    if ('product' in own) return [[`product.${site}`, own.product]]
+    return Object.entries({ x: own.x, grad: own.gradient, ...(own.output && { y: own.output }), ...(own.norm && { norm: own.norm }) }).map(([what, tensor]) => [`${what}.${site}`, tensor])
+  }))
 }
 
 /** All tensors of one site. */
 export function tensorsOf (data: SiteData): TensorData[] {
-  return 'factors' in data ? [...data.factors.values()] : [data.x, data.gradient, data.output ?? [], data.norm ?? []].flat()
+  if ('factors' in data) return [...data.factors.values()]
+  return 'product' in data ? [data.product] : [data.x, data.gradient, data.output ?? [], data.norm ?? []].flat()
 }
 
-/** Adaptation data of some sites as one message: safetensors, floats as `wire` says, tokens as integers whatever it says. */
+/**
+ * Adaptation data of some sites as one message: safetensors, floats as `wire` says, tokens as integers whatever it says. An x that
+ * several sites have in common is there once, under the name of the first: the message's metadata say of the others which it is.
+ */
 export function encodeAdaptation (data: AdaptationData, wire: WireForm, allocate?: (bytes: number) => Uint8Array): Uint8Array {
-  return encodeSafetensors(namedAdaptation(data), { dtype: FILE_DTYPES[wire], ...(allocate && { allocate }) })
+  const same = sharedInputs(data)
+  const metadata = Object.fromEntries([...same].map(([site, first]) => [INPUT + site, INPUT + first]))
+  const tensors = new Map([...namedAdaptation(data)].filter(([name]) => !Object.hasOwn(metadata, name)))
+  return encodeSafetensors(tensors, { dtype: FILE_DTYPES[wire], ...(same.size > 0 && { metadata }), ...(allocate && { allocate }) })
+}
+
+/** Of sites whose x is to the bit that of one before them, the first that has it. */
+export function sharedInputs (data: AdaptationData): Map<string, string> {
+  const firsts: Array<readonly [site: string, x: TensorData]> = []
+  const same = new Map<string, string>()
+  for (const [site, own] of data) {
+    if (!('x' in own)) continue
+    const first = firsts.find(([, x]) => isSame(x, own.x))
+    if (first === undefined) firsts.push([site, own.x])
+    else same.set(site, first[0])
+  }
+  return same
+}
+
+function isSame ({ shape, values }: TensorData, other: TensorData): boolean {
+  const bytesOf = (own: TensorValues): Buffer => Buffer.from(own.buffer, own.byteOffset, own.byteLength)
+  return shape.join() === other.shape.join() && values.constructor === other.values.constructor && (values === other.values || bytesOf(values).equals(bytesOf(other.values)))
 }
 
 /** What a message about some sites holds: the shapes of its tensors, and how each site's data are found in it. */
@@ -67,6 +103,13 @@ export function factorLayout (parameters: ReadonlyMap<string, ReadonlyMap<string
   }
 }
 
+export function productLayout (sites: readonly Site[]): MessageLayout {
+  return {
+    shapes: new Map(sites.map(({ name, inFeatures, outFeatures }) => [`product.${name}`, [outFeatures, inFeatures]])),
+    read: floats => new Map<string, SiteData>(sites.map(({ name }) => [name, { product: floats(`product.${name}`) }]))
+  }
+}
+
 /** The most that a message may have, in bytes. */
 export function mostBytes ({ shapes }: MessageLayout): number {
   return [...shapes.values()].reduce((sum, shape) => sum + 4 * shape.reduce((product, size) => product * size, 1), HEADER_BYTES)
@@ -75,13 +118,23 @@ export function mostBytes ({ shapes }: MessageLayout): number {
 /**
  * The adaptation data that a message holds.
  *
- * @throws {InvalidTensorError} if the bytes are anything but the tensors of the layout, in their shapes
+ * @throws {InvalidTensorError} if the bytes are anything but the tensors of the layout, in their shapes, an x that is another's among them
  */
 export function decodeAdaptation (bytes: Uint8Array, { shapes, read }: MessageLayout): AdaptationData {
-  const { tensors } = decodeSafetensors(bytes)
-  if (tensors.size !== shapes.size) throw new InvalidTensorError(`${tensors.size} tensors, there should be ${shapes.size}`)
+  const { tensors, metadata } = decodeSafetensors(bytes)
+  const all = new Map([...tensors, ...Object.entries(metadata).map(([name, first]) => [name, inputNamed(tensors, name, first)] as const)])
+  if (all.size !== shapes.size) throw new InvalidTensorError(`${all.size} tensors, there should be ${shapes.size}`)
   const inShape = <T extends TensorData>(name: string, tensor: T): T => checkShape(name, tensor, shapes.get(name) ?? [])
-  return read(name => inShape(name, floatTensor(tensors, name)), name => inShape(name, intTensor(tensors, name)))
+  return read(name => inShape(name, floatTensor(all, name)), name => inShape(name, intTensor(all, name)))
+}
+
+/** The x that a message says to be that of another site. */
+function inputNamed (tensors: NamedTensors, name: string, first: string): TensorData {
+  const tensor = tensors.get(first)
+  if (tensor === undefined || tensors.has(name) || !name.startsWith(INPUT) || !first.startsWith(INPUT)) {
+    throw new InvalidTensorError(`${name} is said to be ${first}; an x can be that of a site whose x is in the message, where it has none of its own`)
+  }
+  return tensor
 }
 
 function checkShape<T extends TensorData> (name: string, tensor: T, shape: readonly number[]): T {

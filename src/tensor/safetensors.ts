@@ -23,6 +23,17 @@ const MAX_HEADER_BYTES = 100_000_000
 /** More axes than any model has. */
 const MAX_RANK = 8
 
+/** The header, the entry of a tensor, and its shape or offsets. */
+const MAX_DEPTH = 3
+
+/** The shortest entry, `"":{"dtype":"I8","shape":[],"data_offsets":[0,0]},`, has three brackets that open, and 49 bytes. */
+const MIN_BYTES_BY_BRACKET = 16
+
+const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = Buffer.from('"\\[]{}')
+
+/** Of a text that is refused so much is shown, in characters. */
+const MAX_QUOTED = 100
+
 /** Where one tensor lies. `begin` and `end` are byte offsets from the end of the header. */
 export interface TensorInfo {
   readonly dtype: SafetensorsDtype
@@ -61,6 +72,7 @@ export function headerLength (prefix: Uint8Array, available: number): number {
  * @throws {InvalidTensorError}
  */
 export function parseHeader (json: Uint8Array, dataBytes: number): SafetensorsHeader {
+  checkBrackets(json)
   let parsed: unknown
   try {
     parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json))
@@ -179,15 +191,32 @@ export function sizeInBytes ({ dtype, shape }: Pick<TensorInfo, 'dtype' | 'shape
   return shape.reduce((product, size) => product * size, ITEM_BYTES[dtype])
 }
 
+/**
+ * Lists and objects of a header, before any of them is made: to read a bracket takes a hundred times as long as to see it, and as much
+ * memory. Those within texts are not counted.
+ */
+function checkBrackets (json: Uint8Array): void {
+  const most = 3 + json.byteLength / MIN_BYTES_BY_BRACKET
+  let [depth, count, quoted] = [0, 0, false]
+  for (let i = 0; i < json.byteLength; i++) {
+    const byte = json[i]
+    if (byte === QUOTE) quoted = !quoted
+    else if (quoted) i += byte === BACKSLASH ? 1 : 0
+    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
+      if (++depth > MAX_DEPTH || ++count > most) throw new InvalidTensorError(`safetensors: the header has more than ${MAX_DEPTH} lists and objects within each other, or more of them than tensors have`)
+    } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth--
+  }
+}
+
 function parseInfo (name: string, entry: unknown, dataBytes: number): TensorInfo {
   if (!isRecord(entry)) throw new InvalidTensorError(`${name}: its header entry is not an object`)
   const { dtype, shape, data_offsets: offsets } = entry
   if (!isDtype(dtype)) {
-    throw new InvalidTensorError(`${name}: dtype ${JSON.stringify(dtype)} is none of safetensors' own: ${Object.keys(ITEM_BYTES).join(', ')}`)
+    throw new InvalidTensorError(`${name}: dtype ${quoted(dtype)} is none of safetensors' own: ${Object.keys(ITEM_BYTES).join(', ')}`)
   }
-  if (!isSizes(shape) || shape.length > MAX_RANK) throw new InvalidTensorError(`${name}: ${JSON.stringify(shape)} is not a shape`)
+  if (!isSizes(shape) || shape.length > MAX_RANK) throw new InvalidTensorError(`${name}: ${quoted(shape)} is not a shape`)
   if (!isSizes(offsets) || offsets.length !== 2) {
-    throw new InvalidTensorError(`${name}: data_offsets ${JSON.stringify(offsets)} are not two byte offsets`)
+    throw new InvalidTensorError(`${name}: data_offsets ${quoted(offsets)} are not two byte offsets`)
   }
   const [begin, end] = offsets
   if (begin > end || end > dataBytes) {
@@ -227,6 +256,13 @@ function narrow (name: string, wide: BigInt64Array): Int32Array {
     values[i] = value
   }
   return values
+}
+
+/** What was found, as far as it can be shown: it may be of any length, and within itself deeper than a stack. */
+function quoted (value: unknown): string {
+  if (Array.isArray(value)) return value.length > MAX_RANK ? `a list of ${value.length}` : `[${value.map(each => Array.isArray(each) ? '[…]' : quoted(each)).join(', ')}]`
+  if (typeof value === 'string') return JSON.stringify(value.length > MAX_QUOTED ? `${value.slice(0, MAX_QUOTED)}…` : value)
+  return isRecord(value) ? 'an object' : String(value)
 }
 
 function isRecord (value: unknown): value is Record<string, unknown> {

@@ -366,6 +366,18 @@ describe('gl: the learner', () => {
       })
     }
 
+    it('sums of ∇ĥ·xᵀ that are not finite, or not of the module\'s shape', async () => {
+      await expectUnchanged(learner => {
+        const { inFeatures, outFeatures } = FIRST
+        const values = new Float32Array(inFeatures * outFeatures).fill(1)
+        for (const value of [NaN, Infinity]) expectRefused(learner, FIRST.name, { product: { shape: [outFeatures, inFeatures], values: values.with(1, value) } }, 'NonFiniteError', String(value))
+        for (const shape of [[inFeatures, outFeatures], [outFeatures], [1, outFeatures, inFeatures]]) {
+          expectRefused(learner, FIRST.name, { product: { shape, values } }, 'InvalidTensorError', shape.join())
+        }
+        expectRefused(learner, FIRST.name, { product: { shape: [outFeatures, inFeatures], values: values.subarray(1) } }, 'InvalidTensorError', 'one value less')
+      })
+    })
+
     it('gradients of factors that are not finite, or not of the parameters', async () => {
       await expectUnchanged(async learner => {
         const { factors } = factorsOf(await learner.adapter(), batches(1)[0]).get(FIRST.name)!

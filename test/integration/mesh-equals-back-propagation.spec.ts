@@ -58,11 +58,13 @@ describe('twenty steps through the mesh, host and trainer in two processes', fun
     }
   }
 
-  for (const [kind, wire] of [['low-rank', 'auto'], ['low-rank', 'f32'], ['linear', 'auto'], ['ia3', 'auto'], ['dora', 'auto']] as const) {
+  for (const [kind, wire, form] of [
+    ['low-rank', 'auto', 'factors'], ['low-rank', 'f32', 'f32'], ['low-rank', 'product', 'product'], ['linear', 'auto', 'f32'], ['linear', 'product', 'product'],
+    ['ia3', 'auto', 'f32'], ['dora', 'auto', 'f32']
+  ] as const) {
     for (const interval of [1, 4]) {
       for (const alpha of [1, 2]) {
         it(`give the losses of back-propagation: ${kind}, wire ${wire}, interval ${interval}, α = ${alpha}`, async () => {
-          const form = kind === 'low-rank' && wire === 'auto' ? 'factors' : 'f32'
           await expectTwin({ kind, rank: 4, alpha: 4 * alpha }, { interval, form, job: `${kind}-${interval}-${alpha}-${wire}`, options: ['--wire', wire] })
         })
       }

@@ -29,7 +29,8 @@ export function expectSameResult (actual: LentResult, expected: LentResult, tole
 function withoutRounding ({ data, loss }: LentResult): AdaptationData {
   const cleared = (gradient: FloatTensor): FloatTensor =>
     Math.hypot(...gradient.values) > ROUNDING * loss ? gradient : { ...gradient, values: new Float32Array(gradient.values.length) }
-  return new Map([...data].map(([site, own]): [string, SiteData] => [site, 'factors' in own
-    ? { factors: new Map([...own.factors].map(([parameter, gradient]) => [parameter, cleared(gradient)])) }
-    : { ...own, gradient: cleared(own.gradient) }]))
+  return new Map([...data].map(([site, own]): [string, SiteData] => {
+    if ('factors' in own) return [site, { factors: new Map([...own.factors].map(([parameter, gradient]) => [parameter, cleared(gradient)])) }]
+    return [site, 'product' in own ? { product: cleared(own.product) } : { ...own, gradient: cleared(own.gradient) }]
+  }))
 }

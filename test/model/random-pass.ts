@@ -1,5 +1,6 @@
 import { seenBy } from '../../src/auxiliary-spec.js'
 import { hasFactors } from '../../src/gl/factor-gradients.js'
+import { hasProduct } from '../../src/gl/products.js'
 import type { ModelInfo } from '../../src/model/base-model.js'
 import type { LentPart, LentPass } from '../../src/node/host/lent-model.js'
 import { type AdapterTensors, AUXILIARY_KINDS, type AuxiliarySpec, type Site } from '../../src/types.js'
@@ -30,17 +31,21 @@ export function randomPass (info: ModelInfo, number: number, random: () => numbe
   }
 }
 
-/** A batch of a few rows, beside which there may be several auxiliaries, and whose trainer may want what its pairs do to its factors. */
+/**
+ * A batch of a few rows, beside which there may be several auxiliaries, and whose trainer may want what its pairs do to its factors, or
+ * to all that is linear in x.
+ */
 export function randomPart (info: ModelInfo, sites: readonly Site[], kind: AuxiliarySpec, beside: boolean, random: () => number): LentPart {
   const [first] = sites
   const spec = { ...kind, ranks: { [first.name]: kind.rank + 2 }, alphas: { [first.name]: kind.alpha / 3 } }
   const adapter = smoothAdapter(spec, sites.filter(site => isPossible(spec.kind, site)), random)
   const others = random() < 0.3 ? AUXILIARY_KINDS.map((_, k) => specOf(k)).filter(other => isPossible(other.kind, first)) : []
   const factors = hasFactors(spec) && random() < 0.5
+  const product = hasProduct(spec) && random() < 0.3
   return {
     batch: randomRows(info, 1 + Math.floor(random() * 4), random),
     beside: beside ? [{ spec, tensors: adapter }, ...others.map(other => ({ spec: other, tensors: smoothAdapter(other, [first], random) }))] : [],
-    ...(factors ? { wire: 'factors' } as const : {}),
+    ...(product ? { wire: 'product' } as const : factors ? { wire: 'factors' } as const : {}),
     ...(factors || seenBy(spec.kind) !== undefined ? { fitted: { spec, adapter } } : {})
   }
 }

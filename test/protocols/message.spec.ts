@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { encode } from 'cborg'
 import { expect } from 'chai'
 import { z } from 'zod'
 import { bytesSchema, countSchema, decodeMessage, encodeMessage, hashSchema, manifestSchema, sizeSchema, siteSchema } from '../../src/protocols/message.js'
@@ -13,6 +14,19 @@ describe('message', () => {
     expect(decodeMessage(schema, encodeMessage(MESSAGE))).to.deep.equal(MESSAGE)
     const { note, loss, ...least } = MESSAGE
     expect(decodeMessage(schema, encodeMessage(least))).to.deep.equal(least)
+  })
+
+  it('gives bytes that are a copy of what came', () => {
+    const encoded = Buffer.from(encodeMessage(MESSAGE))
+    const { bytes } = decodeMessage(schema, encoded)
+    encoded.fill(0)
+    expect(bytes).to.deep.equal(MESSAGE.bytes)
+  })
+
+  it('says of too many values that they are, before it has read all of them', () => {
+    const many = new Uint8Array(30_000_000).fill(0x80, 5)
+    many.set([0x9a, 0x7f, 0xff, 0xff, 0xff])
+    expect(() => decodeMessage(schema, many)).to.throw('values').with.property('name', 'ProtocolError')
   })
 
   it('has the same bytes in whichever order its keys were set', () => {
@@ -51,7 +65,10 @@ describe('message', () => {
       'a message with something after it': Uint8Array.of(...encodeMessage(MESSAGE), 0),
       'a list that says it is of four thousand million': Uint8Array.of(0x9a, 0xff, 0xff, 0xff, 0xff),
       'bytes that say they are of four thousand million': Uint8Array.of(0x5a, 0xff, 0xff, 0xff, 0xff),
-      'lists within lists': new Uint8Array(60_000).fill(0x81)
+      'lists within lists': new Uint8Array(60_000).fill(0x81),
+      'more values than a message has': Buffer.concat([Uint8Array.of(0x9a, 0, 0x10, 0, 0), new Uint8Array(0x10_0000).fill(0xa0)]),
+      'a key that stands twice': Uint8Array.of(encodeMessage(MESSAGE)[0] + 1, ...encodeMessage(MESSAGE).subarray(1), ...encode('count'), 1),
+      'a list that does not say how long it is': Uint8Array.of(0x9f, 0xff)
     }
     const all = { ...bytes, ...Object.fromEntries(Object.entries(messages).map(([what, message]) => [what, encodeMessage(message)])) }
     for (const [what, encoded] of Object.entries(all)) {

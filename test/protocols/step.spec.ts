@@ -260,6 +260,7 @@ describe('step', () => {
       'a job with a site twice': { sites: ['a', 'a'] },
       'a job of rank 0': { auxiliary: { ...JOB.auxiliary, rank: 0 } },
       'a job whose alpha is not a number': { auxiliary: { ...JOB.auxiliary, alpha: NaN } },
+      'a job with ranks of more sites than models have': { auxiliary: { ...JOB.auxiliary, ranks: Object.fromEntries(Array.from({ length: 4097 }, (_, i) => [`h.${i}`, 1])) } },
       'a job of rank 0 at a site': { auxiliary: { ...JOB.auxiliary, ranks: { 'h.0.attn': 0 } } },
       'a job whose rank is not a whole number at a site': { auxiliary: { ...JOB.auxiliary, ranks: { 'h.0.attn': 1.5 } } },
       'a job whose alpha is 0 at a site': { auxiliary: { ...JOB.auxiliary, alphas: { 'h.0.attn': 0 } } },

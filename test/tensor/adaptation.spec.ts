@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { parameterShapes } from '../../src/gl/auxiliary.js'
-import { decodeAdaptation, encodeAdaptation, factorLayout, type MessageLayout, mostBytes, namedAdaptation, pairLayout, tensorsOf } from '../../src/tensor/adaptation.js'
+import { decodeAdaptation, encodeAdaptation, factorLayout, isSummed, type MessageLayout, mostBytes, namedAdaptation, pairLayout, productLayout, sharedInputs, tensorsOf } from '../../src/tensor/adaptation.js'
 import { fromBfloat16, toBfloat16 } from '../../src/tensor/half.js'
-import { encodeSafetensors } from '../../src/tensor/safetensors.js'
+import { decodeSafetensors, encodeSafetensors } from '../../src/tensor/safetensors.js'
 import { type AdaptationData, type NamedTensors, type Site, type TensorData, WIRE_FORMS, type WireForm } from '../../src/types.js'
-import { randomAdapter, randomData, SITES } from '../gl/adaptation.js'
+import { randomAdapter, randomData, SITES, uniform } from '../gl/adaptation.js'
 import { seeded } from '../merge/random.js'
 import { emptyBatch } from '../support/batch.js'
 
@@ -17,6 +17,11 @@ function pairs (sites: readonly Site[], tokens: number, seed: number): Adaptatio
 
 function factors (sites: readonly Site[], seed: number): AdaptationData {
   return new Map([...randomAdapter(SPEC, sites, seeded(seed))].map(([site, own]) => [site, { factors: own }]))
+}
+
+function products (sites: readonly Site[], seed: number): AdaptationData {
+  const random = seeded(seed)
+  return new Map(sites.map(({ name, inFeatures, outFeatures }) => [name, { product: uniform([outFeatures, inFeatures], random) }]))
 }
 
 interface Form {
@@ -36,6 +41,11 @@ const FORMS: Record<WireForm, Form> = {
   factors: {
     data: (sites, _, seed) => factors(sites, seed),
     layout: sites => factorLayout(new Map(sites.map(site => [site.name, parameterShapes(SPEC, site)]))),
+    arriving: values => values
+  },
+  product: {
+    data: (sites, _, seed) => products(sites, seed),
+    layout: productLayout,
     arriving: values => values
   }
 }
@@ -94,7 +104,7 @@ for (const wire of WIRE_FORMS) {
       }
       expectRefused(new Map([...named, ['more', { shape: [0], values: new Float32Array(0) }]]), 'one more')
       expectRefused(namedAdaptation(dataOf(SITES.slice(1), TOKENS, 1)), 'a site less')
-      if (wire !== 'factors') expectRefused(named, 'another number of tokens', TOKENS + 1)
+      if (!isSummed(wire)) expectRefused(named, 'another number of tokens', TOKENS + 1)
     })
   })
 }
@@ -103,6 +113,70 @@ describe('tensor: adaptation data on the wire', () => {
   it('take half the bytes in bf16', () => {
     const long = pairs(SITES, 1000, 2)
     expect(encodeAdaptation(long, 'bf16').byteLength / encodeAdaptation(long, 'f32').byteLength).to.be.closeTo(0.5, 0.01)
+  })
+
+  describe('with an x that sites have in common', () => {
+    const ENDS = [...['q', 'k', 'v'].map(name => ({ name, inFeatures: 40, outFeatures: 3 })), { name: 'o', inFeatures: 40, outFeatures: 2 }]
+    const layout = pairLayout(ENDS, emptyBatch(1, TOKENS))
+
+    /** Those of `same` have the x of the first. */
+    function sharing (same: readonly string[]): AdaptationData {
+      const own = randomData(ENDS, TOKENS, seeded(3))
+      const { shape, values } = own.get(same[0])!.x
+      return new Map([...own].map(([site, pair]) => [site, same.includes(site) ? { ...pair, x: { shape, values: values.slice() } } : pair]))
+    }
+
+    it('have it once, and arrive as they were sent', () => {
+      for (const [same, wire] of [[['q', 'k', 'v'], 'f32'], [['k', 'o'], 'f32'], [['q', 'o', 'v'], 'bf16'], [['q'], 'f32']] as const) {
+        const data = sharing(same)
+        const bytes = encodeAdaptation(data, wire)
+        const { tensors, metadata } = decodeSafetensors(bytes)
+        expect([...tensors.keys()].filter(name => name.startsWith('x.'))).to.have.lengthOf(ENDS.length + 1 - same.length)
+        expect(Object.keys(metadata)).to.have.lengthOf(same.length - 1)
+        const received = decodeAdaptation(bytes, layout)
+        expect(allOf(received)).to.deep.equal(allOf(data).map(({ shape, values }) => ({ shape, values: FORMS[wire].arriving(values as Float32Array) })))
+      }
+      expect(encodeAdaptation(sharing(['q', 'k', 'v']), 'f32').byteLength).to.be.below(encodeAdaptation(sharing(['q']), 'f32').byteLength - 2 * 4 * 40 * TOKENS + 200)
+    })
+
+    it('are two where they differ in a bit, in their shape or in what they are', () => {
+      const { x, gradient } = randomData(ENDS, TOKENS, seeded(3)).get('q')!
+      const others: readonly TensorData[] = [
+        { shape: x.shape, values: x.values.map((value, i) => i === 7 ? value * (1 + 2 ** -23) : value) },
+        { shape: [x.shape[1], x.shape[0]], values: x.values },
+        { shape: x.shape, values: new Int32Array(Uint8Array.from(new Uint8Array(x.values.buffer)).buffer) }
+      ]
+      for (const other of others) expect(sharedInputs(new Map([['q', { x, gradient }], ['k', { x: other, gradient }]])).size).to.equal(0)
+    })
+
+    it('refuse what is said to be an x and is not, or is there already', () => {
+      const named = namedAdaptation(sharing(['q', 'k']))
+      const without = (...names: string[]): NamedTensors => new Map([...named].filter(([name]) => !names.includes(name)))
+      const lies: ReadonlyArray<readonly [NamedTensors, Record<string, string>]> = [
+        [without('x.k'), { 'x.k': 'x.other' }],
+        [without('x.k'), { 'x.k': 'x.k' }],
+        [without('x.k', 'x.v'), { 'x.k': 'x.v', 'x.v': 'x.k' }],
+        [without('x.k', 'x.v'), { 'x.k': 'x.q', 'x.v': 'x.k' }],
+        [without('x.k'), { 'x.k': 'grad.q' }],
+        [without('grad.k'), { 'grad.k': 'grad.q' }],
+        [without('grad.k'), { 'grad.k': 'x.q' }],
+        [named, { 'x.k': 'x.q' }],
+        [without('x.k'), { 'x.k': 'x.q', 'x.more': 'x.q' }],
+        [without('x.k'), { 'x.more': 'x.q' }],
+        [without('x.k'), {}]
+      ]
+      expect(decodeAdaptation(encodeSafetensors(without('x.k'), { metadata: { 'x.k': 'x.q' } }), layout).size).to.equal(ENDS.length)
+      for (const [tensors, metadata] of lies) {
+        expect(() => decodeAdaptation(encodeSafetensors(tensors, { metadata }), layout), JSON.stringify(metadata)).to.throw().with.property('name', 'InvalidTensorError')
+      }
+    })
+
+    it('refuse one that has not the shape of the site', () => {
+      const sites = [ENDS[0], { ...ENDS[1], inFeatures: 41 }]
+      const named = namedAdaptation(new Map([...sharing(['q', 'k'])].slice(0, 2)))
+      const bytes = encodeSafetensors(new Map([...named].filter(([name]) => name !== 'x.k')), { metadata: { 'x.k': 'x.q' } })
+      expect(() => decodeAdaptation(bytes, pairLayout(sites, emptyBatch(1, TOKENS)))).to.throw().with.property('name', 'InvalidTensorError')
+    })
   })
 
   it('are x and grad of each site by name, or grad of each parameter', () => {

@@ -211,6 +211,24 @@ describe('tensor: safetensors', () => {
     for (const info of wrong) expectRefused(() => decodeSafetensors(message({ a: info }, new Uint8Array(8))), JSON.stringify(info))
   })
 
+  it('refuses a shape, offsets or a dtype that are lists within lists, and says so in few words', () => {
+    const deep = '['.repeat(100_000) + ']'.repeat(100_000)
+    for (const wrong of [`"F32","shape":${deep},"data_offsets":[0,0]`, `"F32","shape":[0],"data_offsets":${deep}`, `${deep},"shape":[0],"data_offsets":[0,0]`, `"${'F'.repeat(100_000)}","shape":[0],"data_offsets":[0,0]`]) {
+      const json = new TextEncoder().encode(`{"a":{"dtype":${wrong}}}`)
+      expect(() => parseHeader(json, 0)).to.throw().that.satisfies(({ name, message }: Error) => name === 'InvalidTensorError' && message.length < 500)
+    }
+  })
+
+  it('refuses more lists and objects than tensors have, before it makes them', () => {
+    for (const [open, close] of ['[]', '{}']) {
+      const json = Buffer.from(`{"a":[${`${open}${close},`.repeat(100_000)}0]}`)
+      expectRefused(() => parseHeader(json, 0), 'brackets side by side')
+    }
+    const names = ['[[[[', '{{{{', '\\', '"[', '\\"[[[[', '']
+    const message = encodeSafetensors(new Map(names.map(name => [name, { shape: [], values: Float32Array.of(1) }])), { metadata: { '[[[[': '{{{{' } })
+    expect([...decodeSafetensors(message).tensors.keys()]).to.deep.equal(names)
+  })
+
   it('refuses more than eight axes', () => {
     const ones = (axes: number): Buffer => message({ a: entry('F32', Array.from({ length: axes }, () => 1), 0, 4) }, new Uint8Array(4))
     expect(decodeSafetensors(ones(8)).tensors.get('a')!.shape).to.have.lengthOf(8)

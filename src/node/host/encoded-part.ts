@@ -1,9 +1,9 @@
 import { InvalidTensorError } from '../../errors.js'
-import { encodeAdaptation, tensorsOf } from '../../tensor/adaptation.js'
+import { encodeAdaptation, sharedInputs, tensorsOf } from '../../tensor/adaptation.js'
 import { type Manifest, manifestOf, MAX_BLOB_BYTES } from '../../tensor/chunks.js'
 import type { AdaptationData, SiteData, WireForm } from '../../types.js'
 
-/** Adaptation data of neighbouring sites as they cross the wire. */
+/** Adaptation data of some sites as they cross the wire. */
 export interface EncodedPart {
   readonly sites: readonly string[]
   /** Those of another thread are shared with it. */
@@ -16,11 +16,12 @@ export interface EncodedPart {
 /** In the order of the sites. */
 export type EncodedParts = Iterable<EncodedPart> | AsyncIterable<EncodedPart>
 
-/** Neighbouring sites are joined up to so many bytes in float32. */
+/** Sites are joined up to so many bytes in float32. */
 const PART_BYTES = 8 << 20
 
 /**
- * Sites in their order, joined while they are small, each when it is asked for: the first can be pulled before the last is there.
+ * Sites in their order but for those that have one x, which are together; joined while they are small, each part when it is asked for:
+ * the first can be pulled before the last is there.
  *
  * @throws {InvalidTensorError} at once, if a site has more than a blob may hold
  */
@@ -42,16 +43,42 @@ function * encoded (parts: ReadonlyArray<Map<string, SiteData>>, wire: WireForm,
 function groups (data: AdaptationData): Array<Map<string, SiteData>> {
   const parts: Array<Map<string, SiteData>> = []
   let bytes = Infinity
-  for (const [site, own] of data) {
-    const size = sizeOf(own)
+  for (const own of bySharedInput(data)) {
+    const size = sizeTogether(own)
     if (bytes + size > PART_BYTES) {
       parts.push(new Map())
       bytes = 0
     }
-    parts[parts.length - 1].set(site, own)
+    for (const [site, tensors] of own) parts[parts.length - 1].set(site, tensors)
     bytes += size
   }
   return parts
+}
+
+/** Sites that have one x are together, as far as a blob has room for them. */
+function bySharedInput (data: AdaptationData): Array<Map<string, SiteData>> {
+  const same = sharedInputs(data)
+  const clusters: Array<Map<string, SiteData>> = []
+  const latest = new Map<string, Map<string, SiteData>>() // by the first site of an x
+  for (const [site, own] of data) {
+    const first = same.get(site) ?? site
+    const cluster = latest.get(first)
+    if (cluster !== undefined && sizeTogether(new Map([...cluster, [site, own]])) <= MAX_BLOB_BYTES) {
+      cluster.set(site, own)
+      continue
+    }
+    const begun = new Map([[site, own]])
+    clusters.push(begun)
+    latest.set(first, begun)
+  }
+  return clusters
+}
+
+/** Of sites that have one x, if they have any, in float32. */
+function sizeTogether (data: AdaptationData): number {
+  const tensors = new Set([...data.values()].flatMap(own => 'x' in own ? tensorsOf(own).filter(tensor => tensor !== own.x) : tensorsOf(own)))
+  const [first] = data.values()
+  return [...tensors, ...('x' in first ? [first.x] : [])].reduce((sum, { values }) => sum + values.byteLength, 0)
 }
 
 /** In float32. */

@@ -2,11 +2,13 @@ import type { PeerId } from '@libp2p/interface'
 import { isRanked, needNorms, seenBy } from '../../auxiliary-spec.js'
 import { InvalidBatchError, InvalidOptionError, ModelMismatchError, ProtocolError, UnknownJobError, UnknownSiteError } from '../../errors.js'
 import { hasFactors } from '../../gl/factor-gradients.js'
+import { hasProduct } from '../../gl/products.js'
 import { type Job, specsOf } from '../../job.js'
 import { checkBatch } from '../../model/tasks/tasks.js'
 import { tokensOf } from '../../places.js'
 import { verifyRecord } from '../../protocols/contribution/index.js'
 import type { OpenReply, StepReply, StepRequest } from '../../protocols/step/index.js'
+import { isSummed } from '../../tensor/adaptation.js'
 import { dropoutKey } from '../../tensor/dropout.js'
 import type { WeightNorms } from '../../tensor/weight-norms.js'
 import type { AdaptationData, FloatTensor, Site } from '../../types.js'
@@ -54,7 +56,8 @@ const SMOOTHING = 0.2
 
 /**
  * The host's role (arXiv 2404.13844, Algorithm 1, server): it runs f with what belongs to the trainer's job, forward and
- * backward, and gives x and ∇ĥ of each site, or where a trainer asks for it what they do to the factors of its auxiliary.
+ * backward, and gives x and ∇ĥ of each site, or where a trainer asks for it what they do to the factors of its auxiliary, or to any
+ * that is linear in x.
  * No gradient of the base model's own weights is ever computed.
  */
 export class Host {
@@ -113,7 +116,7 @@ export class Host {
   /**
    * @throws {UnknownJobError} if the job was not opened here
    * @throws {InvalidBatchError} if the batch does not fit the model or the limits
-   * @throws {InvalidOptionError} if gradients of factors are asked for where auxiliaries have none
+   * @throws {InvalidOptionError} if a summed form is asked for that the trainer's auxiliaries are not fitted from
    * @throws {ProtocolError} if the contribution is not the trainer's own, or not signed by it, or one is needed and there is none
    * @throws {NonFiniteError} if the loss is NaN or infinite
    */
@@ -145,7 +148,8 @@ export class Host {
       applied: () => {
         const applied = adapted ? appliedTo(trainer, joined.job, members, purpose, own) : BASE_ALONE
         if (purpose === 'train' && wire === 'factors') checkFactors(applied, sites)
-        if (purpose === 'train' && wire !== 'factors') checkSeen(applied, joined.job, sites)
+        if (purpose === 'train' && wire === 'product') checkLinear(applied, joined.job)
+        if (purpose === 'train' && !isSummed(wire)) checkSeen(applied, joined.job, sites)
         return applied
       }
     }, signal)
@@ -196,6 +200,12 @@ function checkFactors ({ own }: Applied, sites: readonly string[]): void {
   if (!hasFactors(spec)) throw new InvalidOptionError(`${spec.kind} auxiliaries have no factors; use the wire form f32 or bf16`)
   const missing = sites.find(site => !adapter.has(site))
   if (missing !== undefined) throw new ProtocolError(`the trainer's contribution has no factors of ${missing}, whose gradients it wants`)
+}
+
+/** What is linear in x is fitted from Σ∇ĥ·xᵀ, whatever its values. */
+function checkLinear ({ own }: Applied, job: Job): void {
+  const specs = own === undefined ? specsOf(job) : [own.spec]
+  if (!specs.some(hasProduct)) throw new InvalidOptionError(`${specs.map(({ kind }) => kind).join(', ')} auxiliaries are not linear in x; use the wire form f32 or bf16`)
 }
 
 /** Which of the module's results are wanted is told by the kind that the trainer fits. */

@@ -31,6 +31,7 @@ export async function lend (node: ColaNode, { host, folder }: LendInit): Promise
   const blobs = new LentBlobs(node.store)
   const server = stepServer({
     counter: node.traffic,
+    breaches: node.bans,
     handler: {
       open: async (peer, job, signal) => {
         const opened = host.open(job)

@@ -31,7 +31,7 @@ export interface LentPart {
 }
 
 /** What comes of a part. */
-export interface LentResult extends Omit<PassResult, 'pairs' | 'reduced' | 'given'> {
+export interface LentResult extends Omit<PassResult, 'pairs' | 'reduced' | 'summed' | 'given'> {
   /** Empty where they are wanted encoded. */
   readonly data: AdaptationData
   /** Empty where tensors are wanted. To be read once, each as soon as it is encoded. */

@@ -2,6 +2,7 @@ import { seenBy } from '../../auxiliary-spec.js'
 import { openEngine, type EngineOptions } from '../../engine/open-engine.js'
 import { UnknownSiteError } from '../../errors.js'
 import { factorGradients, type FittedRows, sumOfRows } from '../../gl/factor-gradients.js'
+import { productName, productsOfOwners, type SummedRows } from '../../gl/products.js'
 import { joinBlocks, type RowBlock } from '../../gl/row-blocks.js'
 import type { Weighted } from '../../merge/weighted.js'
 import { BaseModel, type ModelInfo } from '../../model/base-model.js'
@@ -11,6 +12,7 @@ import type { WeightForm } from '../../model/weights.js'
 import type { AdaptationData, FloatTensor, Site, SiteData } from '../../types.js'
 import { type AuxiliaryNorms, auxiliaryNorms, normsAt } from './auxiliary-norms.js'
 import { dropoutMasks } from './dropout-masks.js'
+import { isSummed } from '../../tensor/adaptation.js'
 import { encodeParts } from './encoded-part.js'
 import type { LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
 import type { Contributed } from '../job-members.js'
@@ -47,16 +49,17 @@ export class LocalModel implements LentModel {
     const norms = await auxiliaryNorms(this.#model, parts.flatMap(({ beside, fitted }) => [...beside, ...(fitted === undefined ? [] : [{ spec: fitted.spec, tensors: fitted.adapter }])]))
     const results = await this.#model.pass(parts.map(({ batch }) => batch), {
       sites: tapped,
-      pairs: parts.some(({ wire }) => wire !== 'factors'),
+      pairs: parts.some(({ wire }) => !isSummed(wire)),
       given: [...new Set(parts.flatMap(({ fitted }) => (fitted && seenBy(fitted.spec.kind)) ?? []))],
       logits,
       ...(parts.some(({ dropout }) => dropout !== undefined) && { masks: shape => dropoutMasks(parts, shape, adapted.map(name => this.#site(name))) }),
       ...(adapted.length === 0 ? {} : { beside: shape => joinBlocks(blocksOf(parts, shape, norms), adapted) }),
-      ...(parts.every(({ wire }) => wire !== 'factors') ? {} : { reduce: shape => factorGradients(fittedRows(parts, shape), tapped) })
+      ...(parts.every(({ wire }) => wire !== 'factors') ? {} : { reduce: shape => factorGradients(fittedRows(parts, shape), tapped) }),
+      ...(parts.every(({ wire }) => wire !== 'product') ? {} : { sum: shape => productsOfOwners(summedRows(parts, shape)) })
     })
-    return results.map(({ pairs, reduced, given, ...result }, i) => {
-      const { wire = 'f32', encoded = false, fitted } = parts[i]
-      const data = fitted === undefined ? pairs : wire === 'factors' ? factorsOf(reduced, fitted) : pairsFor(fitted, pairs, given, norms)
+    return results.map(({ pairs, reduced, summed, given, ...result }, i) => {
+      const { wire = 'f32', encoded = false } = parts[i]
+      const data = dataOf(parts[i], i, { pairs, reduced, summed, given }, norms)
       return encoded
         ? { ...result, data: new Map<string, SiteData>(), parts: encodeParts(data, wire, this.#allocate) }
         : { ...result, data, parts: [] }
@@ -84,6 +87,22 @@ export class LocalModel implements LentModel {
     if (site === undefined) throw new UnknownSiteError(`this model has no site ${name}`)
     return site
   }
+}
+
+/** What comes of a part, in the form in which it is wanted. */
+function dataOf ({ wire = 'f32', fitted }: LentPart, part: number, { pairs, reduced, summed, given }: Pick<PassResult, 'pairs' | 'reduced' | 'summed' | 'given'>, norms: AuxiliaryNorms): AdaptationData {
+  if (wire === 'product') return productsOf(summed, part)
+  if (fitted === undefined) return pairs
+  return wire === 'factors' ? factorsOf(reduced, fitted) : pairsFor(fitted, pairs, given, norms)
+}
+
+/** A part's Σ∇ĥ·xᵀ. */
+function productsOf (summed: PassResult['summed'], part: number): AdaptationData {
+  return new Map([...summed].map(([site, own]) => {
+    const product = own.get(productName(part))
+    if (product === undefined) throw new UnknownSiteError(`the pass gives no sum of ∇ĥ·xᵀ of ${site}`)
+    return [site, { product }]
+  }))
 }
 
 /** What a part's pairs do to the factors that its trainer fits. */
@@ -126,6 +145,11 @@ function blocksOf (parts: readonly LentPart[], shape: PassShape, norms: Auxiliar
   return rowsInPass(parts, shape)
     .map((rows, i) => ({ rows, own: (parts.at(i)?.beside ?? []).map(({ spec, tensors }) => ({ spec, adapter: tensors, norms: normsAt(tensors, norms) })) }))
     .filter(({ rows }) => rows > 0)
+}
+
+/** A part is the owner of its rows, by its place. */
+function summedRows (parts: readonly LentPart[], shape: PassShape): SummedRows[] {
+  return rowsInPass(parts, shape).map((rows, i) => ({ rows, owner: parts.at(i)?.wire === 'product' ? i : null }))
 }
 
 function fittedRows (parts: readonly LentPart[], shape: PassShape): FittedRows[] {

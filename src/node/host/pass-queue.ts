@@ -2,6 +2,7 @@ import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { pEvent } from 'p-event'
 import { seenBy } from '../../auxiliary-spec.js'
 import { HostBusyError } from '../../errors.js'
+import { productSize } from '../../gl/products.js'
 import { tokensOf } from '../../places.js'
 import { unlessAborted } from '../../protocols/deadline.js'
 import type { Dropout } from '../../tensor/dropout.js'
@@ -236,10 +237,17 @@ function bytesOf (requests: readonly PassRequest[]): number {
   return requests.reduce((sum, { batch: { tensors } }) => [...tensors.values()].reduce((own, { values }) => own + values.byteLength, sum), 0)
 }
 
-/** What a row takes, in tokens: those that it has, or the rank of the factors whose gradients are wanted of it. */
-function widthOf ({ batch, wire, rank }: PassRequest, all: readonly Site[]): number {
+/**
+ * What a row takes, in tokens: those that it has, the rank of the factors whose gradients are wanted of it, or its part of so many
+ * tokens as have pairs that take what the products take.
+ */
+function widthOf ({ batch, wire, rank, sites }: PassRequest, all: readonly Site[]): number {
   const length = tokensOf(batch, all) / batch.rows
-  return wire === 'factors' ? Math.max(length, rank) : length
+  if (wire === 'factors') return Math.max(length, rank)
+  if (wire !== 'product') return length
+  const wanted = all.filter(({ name }) => sites.includes(name))
+  const pair = wanted.reduce((sum, { inFeatures, outFeatures }) => sum + inFeatures + outFeatures, 0)
+  return Math.max(length, productSize(wanted) / pair / batch.rows)
 }
 
 function passOf (group: readonly Ready[]): LentPass {

@@ -2,8 +2,8 @@ import { readFile, rm } from 'node:fs/promises'
 import { z } from 'zod'
 import { InvalidTensorError } from '../../errors.js'
 import { replaceFile } from '../../files.js'
-import { decodeSafetensors, encodeSafetensors } from '../../tensor/safetensors.js'
-import type { AdapterTensors, AuxiliaryTensors, FloatTensor, NamedTensors } from '../../types.js'
+import { decodeSafetensors, encodeSafetensors, floatTensor } from '../../tensor/safetensors.js'
+import type { AdapterTensors, FloatTensor, NamedTensors } from '../../types.js'
 import type { Version } from './own-versions.js'
 
 /** How far a run has come. */
@@ -120,10 +120,9 @@ function starting (tensors: NamedTensors, prefix: string): NamedTensors {
 
 function adapterOf (tensors: NamedTensors): AdapterTensors {
   const adapter = new Map<string, Map<string, FloatTensor>>()
-  for (const [key, tensor] of tensors) {
+  for (const key of tensors.keys()) {
     const [site, name] = key.split('|')
-    const own: AuxiliaryTensors = (adapter.get(site) ?? new Map<string, FloatTensor>()).set(name, tensor as FloatTensor)
-    adapter.set(site, own as Map<string, FloatTensor>)
+    adapter.set(site, (adapter.get(site) ?? new Map<string, FloatTensor>()).set(name, floatTensor(tensors, key)))
   }
   return adapter
 }

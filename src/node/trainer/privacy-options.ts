@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../../errors.js'
+import { isSummed } from '../../tensor/adaptation.js'
 import type { WireOption } from './wire-form.js'
 
 /** Of the options of a trainer, those that privacy has to do with. */
@@ -29,7 +30,7 @@ export function checkPrivacy ({ dpClip, dpNoise, dpEpsilon, dpDelta, batch, task
   if (tasks !== undefined) throw new InvalidOptionError('--dp-clip draws rows for one task, and the steps of --tasks go together; train each task by itself with --data')
   if (groupByLength) throw new InvalidOptionError('--dp-clip draws each row by itself; leave --group-by-length out')
   if (fitThreads > 1) throw new InvalidOptionError(`--dp-clip takes the norm of a row's gradients at all modules before any of it is used, and --fit-threads ${fitThreads} divides these; leave --fit-threads out`)
-  if (wire === 'factors' || wire === 'bf16') {
-    throw new InvalidOptionError(`--dp-clip needs x and ∇ĥ of each row as they are, and with --wire ${wire} they are ${wire === 'factors' ? 'summed over rows' : 'rounded after all rows were divided by their number'}; use --wire f32`)
+  if (wire !== 'auto' && wire !== 'f32') {
+    throw new InvalidOptionError(`--dp-clip needs x and ∇ĥ of each row as they are, and with --wire ${wire} they are ${isSummed(wire) ? 'summed over rows' : 'rounded after all rows were divided by their number'}; use --wire f32`)
   }
 }

@@ -185,7 +185,7 @@ export class Training {
   /** A pair without what was dropped of x, by the mask that the host drew too. What is summed over rows the host has made of that. */
   #without (site: string, data: SiteData, step: number, { rows }: Batch): SiteData {
     const { joined: { job: { seed, auxiliary: { dropout: rate = 0 } }, peer, sites } } = this.#init
-    if (rate === 0 || 'factors' in data || sites.some(({ name, embedding = false }) => embedding && name === site)) return data
+    if (rate === 0 || 'factors' in data || 'product' in data || sites.some(({ name, embedding = false }) => embedding && name === site)) return data
     return { ...data, x: dropOut(data.x, rows, { rate, key: dropoutKey(seed, peer, step) }, site) }
   }
 

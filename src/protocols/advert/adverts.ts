@@ -9,6 +9,7 @@ import { Deadline } from '../deadline.js'
 import { type Answerer, answerer, converse, type Dialer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
 import { MAX_ANNOUNCEMENT_BYTES, type PubSub, Topic, type Verdict } from '../topic/index.js'
+import type { BreachListener } from '../bans.js'
 import type { ByteCounter } from '../traffic.js'
 import { ADVERT_PROTOCOL, ADVERT_TOPIC, LEASE, MAX_ANSWER_BYTES, MAX_HOSTS, MAX_INBOUND_STREAMS, MAX_LEASE, MAX_REQUEST_BYTES, PROVIDE_INTERVAL, TIMEOUT } from './constants.js'
 import { type Advert, advertSchema, answerSchema, type Offer } from './schema.js'
@@ -18,6 +19,7 @@ export type AdvertComponents = Answerer & Dialer & Pick<Libp2p, 'peerId' | 'regi
 export interface AdvertInit {
   readonly pubsub: PubSub
   readonly counter?: ByteCounter
+  readonly breaches?: BreachListener
   /** How long a lease lasts, in milliseconds. It is renewed three times as often. @default 30_000 */
   readonly lease?: number
 }
@@ -29,7 +31,7 @@ export class HeardAdverts implements Startable {
   readonly #components: AdvertComponents
   readonly #lease: number
   readonly #log: Logger
-  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined }
+  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined, readonly breaches: BreachListener | undefined }
   readonly #topic: Topic<Advert>
   /** The latest of each host, in the order in which they were heard. */
   readonly #heard = new Map<string, Advert>()
@@ -40,11 +42,11 @@ export class HeardAdverts implements Startable {
   #provided: { readonly model: string, readonly at: number } | undefined
   #registration: string | undefined
 
-  constructor (components: AdvertComponents, { pubsub, counter, lease = LEASE }: AdvertInit) {
+  constructor (components: AdvertComponents, { pubsub, counter, breaches, lease = LEASE }: AdvertInit) {
     this.#components = components
     this.#lease = lease
     this.#log = components.logger.forComponent('colanet:advert')
-    this.#exchange = { timeout: TIMEOUT, kind: 'advert', counter }
+    this.#exchange = { timeout: TIMEOUT, kind: 'advert', counter, breaches }
     this.#topic = new Topic(pubsub, {
       name: ADVERT_TOPIC,
       schema: advertSchema,

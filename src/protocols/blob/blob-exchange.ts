@@ -4,6 +4,7 @@ import { checkManifest, chunkOf, type Manifest } from '../../tensor/chunks.js'
 import type { Deadline } from '../deadline.js'
 import { type Answerer, answerer, type Dialer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
+import type { BreachListener } from '../bans.js'
 import type { ByteCounter } from '../traffic.js'
 import type { BlobStore } from './blob-store.js'
 import { frameOfChunk } from './chunk-frame.js'
@@ -17,6 +18,7 @@ export interface BlobInit {
   /** What is served, and where what is pulled goes. */
   readonly store: BlobStore
   readonly counter?: ByteCounter
+  readonly breaches?: BreachListener
   /** How long a holder may send nothing before the next one is asked, in milliseconds. @default 10_000 */
   readonly idleTimeout?: number
 }
@@ -25,18 +27,20 @@ export class BlobExchange implements Startable {
   readonly #components: BlobComponents
   readonly #store: BlobStore
   readonly #counter: ByteCounter | undefined
+  readonly #breaches: BreachListener | undefined
   readonly #idleTimeout: number
   readonly #transfers = new Map<string, Transfer>()
 
-  constructor (components: BlobComponents, { store, counter, idleTimeout = IDLE_TIMEOUT }: BlobInit) {
+  constructor (components: BlobComponents, { store, counter, breaches, idleTimeout = IDLE_TIMEOUT }: BlobInit) {
     this.#components = components
     this.#store = store
     this.#counter = counter
+    this.#breaches = breaches
     this.#idleTimeout = idleTimeout
   }
 
   async start (): Promise<void> {
-    const init = { maxBytes: MAX_REQUEST_BYTES, maxUnread: MAX_UNREAD_REQUESTS, timeout: ASKER_TIMEOUT, kind: 'blob', counter: this.#counter }
+    const init = { maxBytes: MAX_REQUEST_BYTES, maxUnread: MAX_UNREAD_REQUESTS, timeout: ASKER_TIMEOUT, kind: 'blob', counter: this.#counter, breaches: this.#breaches }
     await this.#components.handle(BLOB_PROTOCOL, answerer(init, this.#onStream), { maxInboundStreams: MAX_INBOUND_STREAMS })
   }
 
@@ -69,7 +73,7 @@ export class BlobExchange implements Startable {
   }
 
   #transfer (manifest: Manifest, holders: Holders, { kind }: PullOptions, into?: Uint8Array): Transfer {
-    const init = { manifest, holders, kind, counter: this.#counter, idleTimeout: this.#idleTimeout }
+    const init = { manifest, holders, kind, counter: this.#counter, breaches: this.#breaches, idleTimeout: this.#idleTimeout }
     return new Transfer(this.#components, into === undefined ? init : { ...init, into })
   }
 

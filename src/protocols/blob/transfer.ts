@@ -1,13 +1,13 @@
 import type { PeerId } from '@libp2p/interface'
-import { BlobUnavailableError, ProtocolError } from '../../errors.js'
-import { chunkOf, type Manifest, verifyChunk } from '../../tensor/chunks.js'
+import { BlobUnavailableError, InvalidTensorError } from '../../errors.js'
+import { chunkOf, type Manifest } from '../../tensor/chunks.js'
 import { unlessAborted } from '../deadline.js'
-import { converse, type Dialer, type Frames } from '../frames.js'
-import { decodeMessage, encodeMessage } from '../message.js'
+import { converse, type Dialer } from '../frames.js'
+import { encodeMessage } from '../message.js'
+import type { BreachListener } from '../bans.js'
 import type { ByteCounter } from '../traffic.js'
-import { copyChunk } from './chunk-frame.js'
+import { takeChunk } from './chunk-answer.js'
 import { BLOB_PROTOCOL, CHUNKS_AHEAD, MAX_CHUNK_FRAME_BYTES } from './constants.js'
-import { answerSchema } from './schema.js'
 
 /** Peers that may hold a blob, best first. */
 export type Holders = Iterable<PeerId> | AsyncIterable<PeerId>
@@ -25,6 +25,7 @@ export interface TransferInit {
   readonly holders: Holders
   readonly kind: string
   readonly counter: ByteCounter | undefined
+  readonly breaches: BreachListener | undefined
   readonly idleTimeout: number
   /** Where it goes, as long as the blob. @default memory of its own */
   readonly into?: Uint8Array
@@ -66,6 +67,7 @@ export class Transfer {
         await this.#pullFrom(holder, bytes)
         return bytes
       } catch (error) {
+        if (error instanceof InvalidTensorError) this.#init.breaches?.breach(holder, error.message)
         reasons.push(`${holder.toString()}: ${(error as Error).message}`)
       }
     }
@@ -74,8 +76,8 @@ export class Transfer {
 
   /** Fills `bytes` with the chunks that are missing. */
   async #pullFrom (holder: PeerId, bytes: Uint8Array): Promise<void> {
-    const { manifest, idleTimeout, kind, counter } = this.#init
-    const init = { maxBytes: MAX_CHUNK_FRAME_BYTES, maxUnread: CHUNKS_AHEAD, timeout: idleTimeout, kind, counter, signal: this.#given.signal }
+    const { manifest, idleTimeout, kind, counter, breaches } = this.#init
+    const init = { maxBytes: MAX_CHUNK_FRAME_BYTES, maxUnread: CHUNKS_AHEAD, timeout: idleTimeout, kind, counter, breaches, signal: this.#given.signal }
     const wanted = [...this.#missing]
     await converse(this.#dialer, holder, BLOB_PROTOCOL, init, async (frames, deadline) => {
       const ask = async (chunks: number[]): Promise<void> => {
@@ -83,26 +85,13 @@ export class Transfer {
       }
       await ask(wanted.slice(0, CHUNKS_AHEAD))
       for (const [i, index] of wanted.entries()) {
-        await this.#read(frames, chunkOf(bytes, manifest, index), index)
+        takeChunk(await frames.readPieces(), manifest, index, chunkOf(bytes, manifest, index))
         deadline.touch()
         this.#missing.delete(index)
         this.#progress()
         await ask(wanted.slice(i + CHUNKS_AHEAD, i + CHUNKS_AHEAD + 1))
       }
     })
-  }
-
-  /** @param chunk its place, where something wrong may be left */
-  async #read (frames: Frames, chunk: Uint8Array, index: number): Promise<void> {
-    const frame = await frames.readPieces()
-    if (copyChunk(frame, chunk)) {
-      verifyChunk(this.#init.manifest, index, chunk)
-      return
-    }
-    const answer = decodeMessage(answerSchema, frame.subarray())
-    if ('refused' in answer) throw new ProtocolError(`it refused: ${answer.refused}`)
-    verifyChunk(this.#init.manifest, index, answer.chunk)
-    chunk.set(answer.chunk) // CBOR has more than one way to say it
   }
 
   #progress (): void {

@@ -1,13 +1,11 @@
 import type { PeerId, Startable } from '@libp2p/interface'
-import { z } from 'zod'
 import { type Answerer, answerer, converse, type Dialer, type Frames } from '../frames.js'
-import { decodeMessage, encodeMessage, hashSchema } from '../message.js'
+import { decodeMessage, encodeMessage } from '../message.js'
+import type { BreachListener } from '../bans.js'
 import type { ByteCounter } from '../traffic.js'
 import { CONTRIBUTION_PROTOCOL, MAX_ANSWER_BYTES, MAX_INBOUND_STREAMS, MAX_RECORDS, MAX_REQUEST_BYTES, TIMEOUT } from './constants.js'
-import { type ContributionRecord, recordSchema, verifyRecord } from './record.js'
-
-const requestSchema = z.strictObject({ job: hashSchema })
-const answerSchema = z.strictObject({ records: z.array(recordSchema).max(MAX_RECORDS) })
+import { type ContributionRecord, verifyRecord } from './record.js'
+import { answerSchema, requestSchema } from './schema.js'
 
 export type ContributionComponents = Answerer & Dialer
 
@@ -22,17 +20,18 @@ export interface RecordStore {
 export interface ContributionInit {
   readonly store: RecordStore
   readonly counter?: ByteCounter
+  readonly breaches?: BreachListener
 }
 
 export class ContributionSync implements Startable {
   readonly #components: ContributionComponents
   readonly #store: RecordStore
-  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined }
+  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined, readonly breaches: BreachListener | undefined }
 
-  constructor (components: ContributionComponents, { store, counter }: ContributionInit) {
+  constructor (components: ContributionComponents, { store, counter, breaches }: ContributionInit) {
     this.#components = components
     this.#store = store
-    this.#exchange = { timeout: TIMEOUT, kind: 'contribution', counter }
+    this.#exchange = { timeout: TIMEOUT, kind: 'contribution', counter, breaches }
   }
 
   async start (): Promise<void> {
@@ -51,6 +50,7 @@ export class ContributionSync implements Startable {
       return decodeMessage(answerSchema, await frames.read())
     })
     const right = await Promise.all(records.map(async record => record.job === job && await verifyRecord(record)))
+    if (right.includes(false)) this.#exchange.breaches?.breach(peer, 'a contribution that its author did not sign, or of another job')
     const verified = records.filter((_, i) => right[i])
     for (const record of verified) this.#store.offer(record)
     return verified.length

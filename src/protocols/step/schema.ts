@@ -10,7 +10,15 @@ import { MAX_REFUSAL, MAX_TOGETHER } from './constants.js'
 
 const rankSchema = sizeSchema.max(65_536)
 
-const siteNamesSchema = z.array(siteNameSchema).max(4096)
+/** More than models have. */
+const MAX_SITES = 4096
+
+/** A number for some of the sites. */
+function bySite (schema: z.ZodType<number>): z.ZodType<Record<string, number>> {
+  return z.record(siteNameSchema, schema).refine(numbers => Object.keys(numbers).length <= MAX_SITES, 'of too many sites')
+}
+
+const siteNamesSchema = z.array(siteNameSchema).max(MAX_SITES)
   .refine(names => names.every((name, i) => i === 0 || names[i - 1] < name), 'not sorted, or not unique')
 
 const jobSchema: z.ZodType<Job> = z.strictObject({
@@ -20,8 +28,8 @@ const jobSchema: z.ZodType<Job> = z.strictObject({
   auxiliary: z.strictObject({
     rank: rankSchema,
     alpha: z.number().positive(),
-    ranks: z.record(siteNameSchema, rankSchema).exactOptional(),
-    alphas: z.record(siteNameSchema, z.number().positive()).exactOptional(),
+    ranks: bySite(rankSchema).exactOptional(),
+    alphas: bySite(z.number().positive()).exactOptional(),
     rankStabilised: z.boolean().exactOptional(),
     dropout: z.number().nonnegative().lt(1).exactOptional()
   }),
@@ -70,7 +78,7 @@ const openedSchema = z.strictObject({
   /** Id of the model that the host serves. */
   model: hashSchema,
   /** The sites of the job. */
-  sites: z.array(siteSchema).max(4096),
+  sites: z.array(siteSchema).max(MAX_SITES),
   /** Norms of the rows of their weights, as safetensors, where the job's auxiliaries start from them. */
   norms: bytesSchema.exactOptional()
 })

@@ -101,6 +101,23 @@ describe('a host', () => {
     })
   }
 
+  it('gives sums of ∇ĥ·xᵀ where a kind of the job is linear in x, also before there is a contribution, and refuses them elsewhere', async () => {
+    for (const spec of [LOW_RANK, LINEAR]) {
+      const joined = open(spec)
+      for (const adapted of [false, true]) {
+        const { data } = await step(joined, { wire: 'product', adapted })
+        expect([...data.keys()]).to.deep.equal(joined.sites.map(({ name }) => name))
+        for (const own of data.values()) expect(own).to.have.all.keys('product')
+        await contribute(joined, spec)
+      }
+    }
+    const mlp = open(MLP)
+    expect(await failureOf(step(mlp, { wire: 'product' }))).to.have.property('name', 'InvalidOptionError')
+    const mixture = open(LOW_RANK, { kinds: ['low-rank', 'mlp'] })
+    await contribute(mixture, { ...LOW_RANK, kind: 'mlp' })
+    expect(await failureOf(step(mixture, { wire: 'product' }))).to.have.property('name', 'InvalidOptionError')
+  })
+
   for (const mode of ['alone', 'collaboration'] as const) {
     it(`runs the auxiliary for which a batch was made, though a later one is here, and says so, ${mode}`, async () => {
       const joined = open(LOW_RANK, { mode, merge: mode === 'collaboration' ? 'during' : 'never' })

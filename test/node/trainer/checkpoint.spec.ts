@@ -101,6 +101,12 @@ describe('the checkpoint of a run', () => {
     expect(await failureOf(file().load())).to.have.property('code', 'EISDIR')
   })
 
+  it('is damaged where an auxiliary holds integers', async () => {
+    const integers = { shape: [1, 1], values: Int32Array.of(7) as unknown as Float32Array }
+    await file().save({ ...CHECKPOINT, adapter: new Map([['transformer.h.1.mlp', new Map([['weight', integers]])]]) })
+    expect((await failureOf(file().load())).name).to.equal('InvalidTensorError')
+  })
+
   it('is gone when it is removed, which may be done twice', async () => {
     await file().save(CHECKPOINT)
     await file().remove()

@@ -21,12 +21,21 @@ describe('the wire form of a trainer', () => {
       for (const sites of [SITES, SITES.slice(0, 1), SITES.slice(2)]) {
         const form = wireFormOf('auto', auxiliary, sites, batch)
         const bytes = (other: WireForm): number => mostBytes(layoutOf({ wire: other, auxiliary }, sites, batch))
-        expect(bytes(form)).to.equal(Math.min(bytes('f32'), bytes('factors')))
+        expect(bytes(form)).to.equal(Math.min(bytes('f32'), bytes('factors'), bytes('product')))
       }
     }
-    for (const spec of [LINEAR, MLP]) {
-      for (const tokens of [1, 1000]) expect(wireFormOf('auto', spec, SITES, emptyBatch(1, tokens))).to.equal('f32')
+    for (const [spec, many] of [[LINEAR, 'product'], [MLP, 'f32'], [{ ...MLP, kind: 'ia3' }, 'f32'], [{ ...MLP, kind: 'dora' }, 'f32']] as const) {
+      expect(wireFormOf('auto', spec, SITES, emptyBatch(1, 1))).to.equal('f32')
+      expect(wireFormOf('auto', spec, SITES, emptyBatch(1, 1000))).to.equal(many)
     }
+  })
+
+  it('is the product from in·out / (in + out) tokens on, and not where no blob has room for one', () => {
+    const site = { name: 'h', inFeatures: 6, outFeatures: 3 }
+    for (const [tokens, form] of [[1, 'f32'], [2, 'f32'], [3, 'product']] as const) expect(wireFormOf('auto', LINEAR, [site], emptyBatch(1, tokens))).to.equal(form)
+    const large = { name: 'large', inFeatures: 1 << 14, outFeatures: 1 << 14 }
+    expect(wireFormOf('auto', LINEAR, [site, large], emptyBatch(1, 100_000))).to.equal('f32')
+    expect(layoutOf({ wire: 'product', auxiliary: LINEAR }, [site], emptyBatch(1, 3)).shapes).to.deep.equal(new Map([['product.h', [3, 6]]]))
   })
 
   it('has factors of the rank of each site, and pairs whatever the rank', () => {
@@ -46,6 +55,10 @@ describe('the wire form of a trainer', () => {
     for (const spec of [LINEAR, MLP]) {
       expect(() => { checkWire('factors', spec) }).to.throw('--wire auto').with.property('name', 'InvalidOptionError')
       for (const option of ['auto', 'f32', 'bf16'] as const) expect(() => { checkWire(option, spec) }).to.not.throw()
+    }
+    expect(() => { checkWire('product', LINEAR) }).to.not.throw()
+    for (const kind of ['mlp', 'ia3', 'dora'] as const) {
+      expect(() => { checkWire('product', { ...MLP, kind }) }).to.throw('--wire auto').with.property('name', 'InvalidOptionError')
     }
   })
 
