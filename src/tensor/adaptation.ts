@@ -2,16 +2,19 @@ import type { ModuleResult } from '../auxiliary-spec.js'
 import { InvalidTensorError } from '../errors.js'
 import { inputShape, lengthsOf, outputShape } from '../places.js'
 import type { AdaptationData, Batch, FloatTensor, NamedTensors, Site, SiteData, TensorData, TensorValues, WireForm } from '../types.js'
-import { decodeSafetensors, encodeSafetensors, floatTensor, intTensor } from './safetensors.js'
+import { quantize } from './quantize.js'
+import type { Round } from './remainders.js'
+import { decodeRounded, encodeRounded } from './rounded-message.js'
+import { decodeSafetensors, encodeSafetensors, type FloatDtype, floatTensor, intTensor } from './safetensors.js'
 
-const FILE_DTYPES = { f32: 'F32', bf16: 'BF16', factors: 'F32', product: 'F32' } as const
+const FILE_DTYPES = { f32: 'F32', bf16: 'BF16', factors: 'F32', product: 'F32' } as const satisfies Partial<Record<WireForm, FloatDtype>>
 
 /** What names of x begin with. */
 const INPUT = 'x.'
 
 /** Whether what the host sends is summed over tokens. */
 export function isSummed (wire: WireForm = 'f32'): boolean {
-  return wire === 'factors' || wire === 'product'
+  return wire === 'factors' || wire === 'product' || wire === 'int8'
 }
 
 /** What a message may have beside its values, in bytes: names and shapes. */
@@ -39,8 +42,11 @@ export function tensorsOf (data: SiteData): TensorData[] {
 /**
  * Adaptation data of some sites as one message: safetensors, floats as `wire` says, tokens as integers whatever it says. An x that
  * several sites have in common is there once, under the name of the first: the message's metadata say of the others which it is.
+ *
+ * @param round for int8, which is of sums of floats @default each tensor by itself
  */
-export function encodeAdaptation (data: AdaptationData, wire: WireForm, allocate?: (bytes: number) => Uint8Array): Uint8Array {
+export function encodeAdaptation (data: AdaptationData, wire: WireForm, allocate?: (bytes: number) => Uint8Array, round: Round = (_, values) => quantize('int8', values)): Uint8Array {
+  if (wire === 'int8') return encodeRounded(namedAdaptation(data) as NamedTensors<Float32Array>, round, allocate)
   const same = sharedInputs(data)
   const metadata = Object.fromEntries([...same].map(([site, first]) => [INPUT + site, INPUT + first]))
   const tensors = new Map([...namedAdaptation(data)].filter(([name]) => !Object.hasOwn(metadata, name)))
@@ -68,6 +74,8 @@ function isSame ({ shape, values }: TensorData, other: TensorData): boolean {
 /** What a message about some sites holds: the shapes of its tensors, and how each site's data are found in it. */
 export interface MessageLayout {
   readonly shapes: ReadonlyMap<string, readonly number[]>
+  /** Whether they are in 8 bits. @default false */
+  readonly rounded?: boolean
   readonly read: (floats: (name: string) => FloatTensor, integers: (name: string) => TensorData<Int32Array>) => AdaptationData
 }
 
@@ -120,8 +128,8 @@ export function mostBytes ({ shapes }: MessageLayout): number {
  *
  * @throws {InvalidTensorError} if the bytes are anything but the tensors of the layout, in their shapes, an x that is another's among them
  */
-export function decodeAdaptation (bytes: Uint8Array, { shapes, read }: MessageLayout): AdaptationData {
-  const { tensors, metadata } = decodeSafetensors(bytes)
+export function decodeAdaptation (bytes: Uint8Array, { shapes, read, rounded = false }: MessageLayout): AdaptationData {
+  const { tensors, metadata } = rounded ? { tensors: decodeRounded(bytes), metadata: {} } : decodeSafetensors(bytes)
   const all = new Map([...tensors, ...Object.entries(metadata).map(([name, first]) => [name, inputNamed(tensors, name, first)] as const)])
   if (all.size !== shapes.size) throw new InvalidTensorError(`${all.size} tensors, there should be ${shapes.size}`)
   const inShape = <T extends TensorData>(name: string, tensor: T): T => checkShape(name, tensor, shapes.get(name) ?? [])

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { parameterShapes } from '../../src/gl/auxiliary.js'
 import { decodeAdaptation, encodeAdaptation, factorLayout, isSummed, type MessageLayout, mostBytes, namedAdaptation, pairLayout, productLayout, sharedInputs, tensorsOf } from '../../src/tensor/adaptation.js'
 import { fromBfloat16, toBfloat16 } from '../../src/tensor/half.js'
+import { dequantize, quantize } from '../../src/tensor/quantize.js'
 import { decodeSafetensors, encodeSafetensors } from '../../src/tensor/safetensors.js'
 import { type AdaptationData, type NamedTensors, type Site, type TensorData, WIRE_FORMS, type WireForm } from '../../src/types.js'
 import { randomAdapter, randomData, SITES, uniform } from '../gl/adaptation.js'
@@ -35,13 +36,22 @@ function layoutOfPairs (sites: readonly Site[], tokens: number): MessageLayout {
   return pairLayout(sites, emptyBatch(1, tokens))
 }
 
+function layoutOfFactors (sites: readonly Site[]): MessageLayout {
+  return factorLayout(new Map(sites.map(site => [site.name, parameterShapes(SPEC, site)])))
+}
+
 const FORMS: Record<WireForm, Form> = {
   f32: { data: pairs, layout: layoutOfPairs, arriving: values => values },
   bf16: { data: pairs, layout: layoutOfPairs, arriving: values => fromBfloat16(toBfloat16(values)) },
   factors: {
     data: (sites, _, seed) => factors(sites, seed),
-    layout: sites => factorLayout(new Map(sites.map(site => [site.name, parameterShapes(SPEC, site)]))),
+    layout: layoutOfFactors,
     arriving: values => values
+  },
+  int8: {
+    data: (sites, _, seed) => factors(sites, seed),
+    layout: sites => ({ ...layoutOfFactors(sites), rounded: true }),
+    arriving: values => dequantize('int8', quantize('int8', values), values.length)
   },
   product: {
     data: (sites, _, seed) => products(sites, seed),

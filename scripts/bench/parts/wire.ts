@@ -18,11 +18,14 @@ const LENGTH = 128
 
 const INTERVALS = [1, 8] as const
 
+/** After so many steps the loss of a rounded form is compared. */
+const ROUNDED_STEPS = 200
+
 const LINEAR: AuxiliarySpec = { kind: 'linear', rank: 1, alpha: 1 }
 
 /** What a host is asked for, and by whom. */
 const WAYS: ReadonlyArray<readonly [spec: AuxiliarySpec, wire: WireOption]> = [
-  [LORA, 'f32'], [LORA, 'bf16'], [LORA, 'product'], [LORA, 'factors'], [LORA, 'auto'], [LINEAR, 'f32'], [LINEAR, 'product'], [LINEAR, 'auto']
+  [LORA, 'f32'], [LORA, 'bf16'], [LORA, 'product'], [LORA, 'factors'], [LORA, 'int8'], [LORA, 'auto'], [LINEAR, 'f32'], [LINEAR, 'product'], [LINEAR, 'int8'], [LINEAR, 'auto']
 ]
 
 interface Counted {
@@ -35,7 +38,8 @@ interface Counted {
 
 /**
  * How many bytes the messages of a step have in each form: those that a host's own pass gives and encodes, of adapters at c_attn. Then
- * how far losses are from those with x and ∇ĥ in float32, over training runs of the embedded model by `auto`.
+ * how far losses are from those with x and ∇ĥ in float32, over training runs of the embedded model: by `auto` at each step, and by
+ * `int8` in the end.
  */
 export const wire = definePart({
   name: 'wire',
@@ -47,6 +51,7 @@ export const wire = definePart({
   },
   measure: async ({ steps, model: asked, threads }, context) => {
     const counted = await count(await modelFolder(asked, context.folder, context.log), threads, context)
+    const int8LossRatio = await finalLossRatio('int8', ROUNDED_STEPS, context)
     const lossErrorAuto = Math.max(...await Promise.all(['low-rank', 'linear'].map(async aux => await lossError(aux, steps, context))))
     const bytesOf = (spec: AuxiliarySpec, wire: WireOption): Counted['bytes'] => counted.find(({ name }) => name === nameOf(spec, wire))?.bytes ?? { 1: NaN, 8: NaN }
     const pairs = bytesOf(LORA, 'f32')
@@ -58,7 +63,9 @@ export const wire = definePart({
         shareInterval1: share(LORA, 1),
         shareInterval8: share(LORA, 8),
         linearShareInterval1: share(LINEAR, 1),
-        lossErrorAuto: figure([lossErrorAuto])
+        int8Share: figure([bytesOf(LORA, 'int8')[1] / pairs[1]]),
+        lossErrorAuto: figure([lossErrorAuto]),
+        int8LossRatio: figure([int8LossRatio])
       }
     }
   }
@@ -76,8 +83,9 @@ async function count (folder: string, threads: number, { log, signal }: PartCont
     const counted: Counted[] = []
     for (const [spec, option] of WAYS) {
       const form = wireFormOf(option, spec, sites, batch)
-      const bytes: Record<typeof INTERVALS[number], number> = { 1: 0, 8: 0 }
-      for (const interval of INTERVALS) bytes[interval] = await bytesOfInterval(model, spec, form, sites, batch, interval, signal) / interval
+      const ofStep = async (steps: number): Promise<number> => await bytesOfSteps(model, spec, form, sites, batch, steps, signal) / steps
+      const one = await ofStep(1)
+      const bytes = { 1: one, 8: option === 'auto' ? await ofStep(8) : one } // what was asked for is the same each step
       log(`${nameOf(spec, option)}: ${(bytes[1] / 1e6).toFixed(2)} MB`)
       counted.push({ name: nameOf(spec, option), form, bytes })
     }
@@ -87,10 +95,9 @@ async function count (folder: string, threads: number, { log, signal }: PartCont
   }
 }
 
-/** Of all steps of an interval. */
-async function bytesOfInterval (model: LocalModel, spec: AuxiliarySpec, form: WireForm, sites: readonly Site[], batch: Batch, interval: number, signal: AbortSignal): Promise<number> {
+async function bytesOfSteps (model: LocalModel, spec: AuxiliarySpec, form: WireForm, sites: readonly Site[], batch: Batch, steps: number, signal: AbortSignal): Promise<number> {
   let bytes = 0
-  for (let step = 0; step < interval; step++) {
+  for (let step = 0; step < steps; step++) {
     signal.throwIfAborted()
     bytes += await bytesOfStep(model, spec, form, sites, batch)
   }
@@ -115,9 +122,15 @@ async function lossError (aux: string, steps: number, context: PartContext): Pro
   return Math.max(...auto.map((loss, step) => Math.abs(loss - pairs[step])))
 }
 
+/** The last loss by a rounded form over that by float32 pairs. */
+async function finalLossRatio (wire: WireOption, steps: number, context: PartContext): Promise<number> {
+  const [rounded, pairs] = [await lossesOf('low-rank', wire, steps, context), await lossesOf('low-rank', 'f32', steps, context)]
+  return rounded[steps - 1] / pairs[steps - 1]
+}
+
 async function lossesOf (aux: string, wire: WireOption, steps: number, { folder, signal, log }: PartContext): Promise<readonly number[]> {
-  const own = join(folder, `${aux}-${wire}`)
-  await mkdir(own)
+  const own = join(folder, `${aux}-${wire}-${steps}`)
+  await mkdir(own, { recursive: true })
   const options = parseTrainOptions({ model: EMBEDDED_MODEL, data: [join(PACKAGE_ROOT, 'README.md')], batchSize: 4, length: 64, heldOutRows: 0, aux, wire, steps, seed: 1 })
   const report = await trainLocally(options, { folder: own, reporter: { progress: () => {}, log: () => {} }, signal })
   log(`${aux}, ${report.wire}: loss ${report.losses[0].toFixed(4)} to ${report.losses[steps - 1].toFixed(4)}`)

@@ -1,6 +1,7 @@
 import { InvalidTensorError } from '../../errors.js'
 import { encodeAdaptation, sharedInputs, tensorsOf } from '../../tensor/adaptation.js'
 import { type Manifest, manifestOf, MAX_BLOB_BYTES } from '../../tensor/chunks.js'
+import type { Round } from '../../tensor/remainders.js'
 import type { AdaptationData, SiteData, WireForm } from '../../types.js'
 
 /** Adaptation data of some sites as they cross the wire. */
@@ -23,19 +24,20 @@ const PART_BYTES = 8 << 20
  * Sites in their order but for those that have one x, which are together; joined while they are small, each part when it is asked for:
  * the first can be pulled before the last is there.
  *
+ * @param round see `encodeAdaptation`
  * @throws {InvalidTensorError} at once, if a site has more than a blob may hold
  */
-export function encodeParts (data: AdaptationData, wire: WireForm, allocate?: (bytes: number) => Uint8Array): Iterable<EncodedPart> {
+export function encodeParts (data: AdaptationData, wire: WireForm, allocate?: (bytes: number) => Uint8Array, round?: Round): Iterable<EncodedPart> {
   for (const [site, own] of data) {
     const size = sizeOf(own) * (wire === 'bf16' ? 0.5 : 1)
     if (size > MAX_BLOB_BYTES) throw new InvalidTensorError(`adaptation data of ${site} have ${size} bytes, at most ${MAX_BLOB_BYTES} can be sent; use fewer tokens`)
   }
-  return encoded(groups(data), wire, allocate)
+  return encoded(groups(data), wire, allocate, round)
 }
 
-function * encoded (parts: ReadonlyArray<Map<string, SiteData>>, wire: WireForm, allocate?: (bytes: number) => Uint8Array): Generator<EncodedPart> {
+function * encoded (parts: ReadonlyArray<Map<string, SiteData>>, wire: WireForm, allocate?: (bytes: number) => Uint8Array, round?: Round): Generator<EncodedPart> {
   for (const group of parts) {
-    const bytes = encodeAdaptation(group, wire, allocate)
+    const bytes = encodeAdaptation(group, wire, allocate, round)
     yield { sites: [...group.keys()], bytes, manifest: manifestOf(bytes) }
   }
 }

@@ -11,7 +11,7 @@ import type { OpenReply, StepReply, StepRequest } from '../../protocols/step/ind
 import { isSummed } from '../../tensor/adaptation.js'
 import { dropoutKey } from '../../tensor/dropout.js'
 import type { WeightNorms } from '../../tensor/weight-norms.js'
-import type { AdaptationData, FloatTensor, Site } from '../../types.js'
+import type { AdaptationData, FloatTensor, Site, WireForm } from '../../types.js'
 import { type Applied, appliedTo, BASE_ALONE } from '../applied.js'
 import { type Member, memberOf } from '../job-members.js'
 import type { Jobs, JoinedJob } from '../jobs.js'
@@ -143,12 +143,13 @@ export class Host {
       wire: purpose === 'train' ? wire : 'f32',
       encoded: delivery === 'parts',
       ...(purpose === 'train' && dropout > 0 && { dropout: { rate: dropout, key: dropoutKey(seed, trainer, step) } }),
+      ...(purpose === 'train' && wire === 'int8' && { feedback: { key: `${trainer}/${job}`, step } }),
       sites: purpose === 'train' ? sites : [],
       rank: highestRank(joined.job),
       applied: () => {
         const applied = adapted ? appliedTo(trainer, joined.job, members, purpose, own) : BASE_ALONE
-        if (purpose === 'train' && wire === 'factors') checkFactors(applied, sites)
-        if (purpose === 'train' && wire === 'product') checkLinear(applied, joined.job)
+        if (purpose === 'train' && isOfFactors(wire, applied)) checkFactors(applied, sites)
+        else if (purpose === 'train' && (wire === 'product' || wire === 'int8')) checkLinear(applied, joined.job)
         if (purpose === 'train' && !isSummed(wire)) checkSeen(applied, joined.job, sites)
         return applied
       }
@@ -192,6 +193,11 @@ export class Host {
     this.#tokensPerSecond = this.#steps === 0 ? speed : (1 - SMOOTHING) * this.#tokensPerSecond + SMOOTHING * speed
     this.#steps++
   }
+}
+
+/** Where nothing of the trainer's auxiliary is known what is rounded cannot be told from them. */
+function isOfFactors (wire: WireForm, { own }: Applied): boolean {
+  return wire === 'int8' ? own === undefined || hasFactors(own.spec) : wire === 'factors'
 }
 
 function checkFactors ({ own }: Applied, sites: readonly string[]): void {

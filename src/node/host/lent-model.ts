@@ -15,6 +15,13 @@ export interface Merged {
   readonly members: readonly Weighted[]
 }
 
+/** One step of a job of a trainer. */
+export interface Feedback {
+  /** Names the job and the trainer. */
+  readonly key: string
+  readonly step: number
+}
+
 /** One trainer's rows. */
 export interface LentPart {
   readonly batch: Batch
@@ -26,6 +33,8 @@ export interface LentPart {
   readonly encoded?: boolean
   /** What its auxiliaries are without in this step. @default nothing */
   readonly dropout?: Dropout
+  /** Whose data of which step they are, where what is rounded off is added to the next step's. */
+  readonly feedback?: Feedback
   /** What the trainer fits, where it says what data are wanted: its factors' gradients, or what its kind sees beside x. */
   readonly fitted?: Contributed
 }

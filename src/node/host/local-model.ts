@@ -1,6 +1,7 @@
 import { seenBy } from '../../auxiliary-spec.js'
 import { openEngine, type EngineOptions } from '../../engine/open-engine.js'
 import { UnknownSiteError } from '../../errors.js'
+import { summedForm } from '../../gl/summed-form.js'
 import { factorGradients, type FittedRows, sumOfRows } from '../../gl/factor-gradients.js'
 import { productName, productsOfOwners, type SummedRows } from '../../gl/products.js'
 import { joinBlocks, type RowBlock } from '../../gl/row-blocks.js'
@@ -9,9 +10,10 @@ import { BaseModel, type ModelInfo } from '../../model/base-model.js'
 import type { PassShape } from '../../model/joined-batch.js'
 import type { PassResult } from '../../model/pass.js'
 import type { WeightForm } from '../../model/weights.js'
-import type { AdaptationData, FloatTensor, Site, SiteData } from '../../types.js'
+import type { AdaptationData, FloatTensor, Site, SiteData, WireForm } from '../../types.js'
 import { type AuxiliaryNorms, auxiliaryNorms, normsAt } from './auxiliary-norms.js'
 import { dropoutMasks } from './dropout-masks.js'
+import { Remainders } from '../../tensor/remainders.js'
 import { isSummed } from '../../tensor/adaptation.js'
 import { encodeParts } from './encoded-part.js'
 import type { LentModel, LentPart, LentPass, LentResult, Merged } from './lent-model.js'
@@ -28,6 +30,8 @@ export class LocalModel implements LentModel {
 
   /** Gives memory for what crosses the wire. */
   readonly #allocate: ((bytes: number) => Uint8Array) | undefined
+
+  readonly #remainders = new Remainders()
 
   private constructor (model: BaseModel, allocate: ((bytes: number) => Uint8Array) | undefined) {
     this.#model = model
@@ -54,14 +58,14 @@ export class LocalModel implements LentModel {
       logits,
       ...(parts.some(({ dropout }) => dropout !== undefined) && { masks: shape => dropoutMasks(parts, shape, adapted.map(name => this.#site(name))) }),
       ...(adapted.length === 0 ? {} : { beside: shape => joinBlocks(blocksOf(parts, shape, norms), adapted) }),
-      ...(parts.every(({ wire }) => wire !== 'factors') ? {} : { reduce: shape => factorGradients(fittedRows(parts, shape), tapped) }),
-      ...(parts.every(({ wire }) => wire !== 'product') ? {} : { sum: shape => productsOfOwners(summedRows(parts, shape)) })
+      ...(parts.every(part => formOf(part) !== 'factors') ? {} : { reduce: shape => factorGradients(fittedRows(parts, shape), tapped) }),
+      ...(parts.every(part => formOf(part) !== 'product') ? {} : { sum: shape => productsOfOwners(summedRows(parts, shape)) })
     })
     return results.map(({ pairs, reduced, summed, given, ...result }, i) => {
-      const { wire = 'f32', encoded = false } = parts[i]
+      const { wire = 'f32', encoded = false, feedback } = parts[i]
       const data = dataOf(parts[i], i, { pairs, reduced, summed, given }, norms)
       return encoded
-        ? { ...result, data: new Map<string, SiteData>(), parts: encodeParts(data, wire, this.#allocate) }
+        ? { ...result, data: new Map<string, SiteData>(), parts: encodeParts(data, wire, this.#allocate, feedback && this.#remainders.at(feedback.key, feedback.step)) }
         : { ...result, data, parts: [] }
     })
   }
@@ -89,11 +93,18 @@ export class LocalModel implements LentModel {
   }
 }
 
+/** What is made of a part's pairs, whether it is rounded or not. */
+function formOf ({ wire = 'f32', fitted }: Pick<LentPart, 'wire' | 'fitted'> = {}): WireForm {
+  return fitted === undefined ? wire : summedForm(wire, fitted.spec)
+}
+
 /** What comes of a part, in the form in which it is wanted. */
-function dataOf ({ wire = 'f32', fitted }: LentPart, part: number, { pairs, reduced, summed, given }: Pick<PassResult, 'pairs' | 'reduced' | 'summed' | 'given'>, norms: AuxiliaryNorms): AdaptationData {
-  if (wire === 'product') return productsOf(summed, part)
+function dataOf (own: LentPart, part: number, { pairs, reduced, summed, given }: Pick<PassResult, 'pairs' | 'reduced' | 'summed' | 'given'>, norms: AuxiliaryNorms): AdaptationData {
+  const { fitted } = own
+  const form = formOf(own)
+  if (form === 'product') return productsOf(summed, part)
   if (fitted === undefined) return pairs
-  return wire === 'factors' ? factorsOf(reduced, fitted) : pairsFor(fitted, pairs, given, norms)
+  return form === 'factors' ? factorsOf(reduced, fitted) : pairsFor(fitted, pairs, given, norms)
 }
 
 /** A part's Σ∇ĥ·xᵀ. */
@@ -149,12 +160,12 @@ function blocksOf (parts: readonly LentPart[], shape: PassShape, norms: Auxiliar
 
 /** A part is the owner of its rows, by its place. */
 function summedRows (parts: readonly LentPart[], shape: PassShape): SummedRows[] {
-  return rowsInPass(parts, shape).map((rows, i) => ({ rows, owner: parts.at(i)?.wire === 'product' ? i : null }))
+  return rowsInPass(parts, shape).map((rows, i) => ({ rows, owner: formOf(parts.at(i)) === 'product' ? i : null }))
 }
 
 function fittedRows (parts: readonly LentPart[], shape: PassShape): FittedRows[] {
   return rowsInPass(parts, shape).map((rows, i) => {
-    const { wire, fitted = null } = parts.at(i) ?? {}
-    return { rows, fitted: wire === 'factors' ? fitted : null }
+    const part = parts.at(i)
+    return { rows, fitted: formOf(part) === 'factors' ? part?.fitted ?? null : null }
   })
 }

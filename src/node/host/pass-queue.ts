@@ -5,10 +5,11 @@ import { HostBusyError } from '../../errors.js'
 import { productSize } from '../../gl/products.js'
 import { tokensOf } from '../../places.js'
 import { unlessAborted } from '../../protocols/deadline.js'
+import { isSummed } from '../../tensor/adaptation.js'
 import type { Dropout } from '../../tensor/dropout.js'
 import type { Batch, Site, WireForm } from '../../types.js'
 import type { Applied } from '../applied.js'
-import type { LentModel, LentPass, LentResult } from './lent-model.js'
+import type { Feedback, LentModel, LentPass, LentResult } from './lent-model.js'
 
 export interface PassRequest {
   /** Id of the job. */
@@ -28,6 +29,8 @@ export interface PassRequest {
   readonly together?: { readonly id: string, readonly size: number }
   /** What its auxiliaries are without. @default nothing */
   readonly dropout?: Dropout
+  /** See `LentPart`. */
+  readonly feedback?: Feedback
   /** Called when the pass begins, so that what is applied is as new as can be. */
   readonly applied: () => Applied
 }
@@ -243,8 +246,8 @@ function bytesOf (requests: readonly PassRequest[]): number {
  */
 function widthOf ({ batch, wire, rank, sites }: PassRequest, all: readonly Site[]): number {
   const length = tokensOf(batch, all) / batch.rows
-  if (wire === 'factors') return Math.max(length, rank)
-  if (wire !== 'product') return length
+  if (wire === 'factors' || (wire === 'int8' && rank > 0)) return Math.max(length, rank)
+  if (!isSummed(wire)) return length
   const wanted = all.filter(({ name }) => sites.includes(name))
   const pair = wanted.reduce((sum, { inFeatures, outFeatures }) => sum + inFeatures + outFeatures, 0)
   return Math.max(length, productSize(wanted) / pair / batch.rows)
@@ -256,13 +259,14 @@ function passOf (group: readonly Ready[]): LentPass {
   return {
     sites,
     merged: merged === undefined ? null : { state: stateOf(first) ?? '', members: merged },
-    parts: group.map(({ request: { batch, wire, encoded, dropout }, applied: { beside, own } }) => ({
+    parts: group.map(({ request: { batch, wire, encoded, dropout, feedback }, applied: { beside, own } }) => ({
       batch,
       wire,
       encoded,
       beside,
       ...(dropout && { dropout }),
-      ...(own !== undefined && sites.length > 0 && (wire === 'factors' || seenBy(own.spec.kind) !== undefined) && { fitted: own })
+      ...(feedback && { feedback }),
+      ...(own !== undefined && sites.length > 0 && (wire === 'factors' || wire === 'int8' || seenBy(own.spec.kind) !== undefined) && { fitted: own })
     }))
   }
 }

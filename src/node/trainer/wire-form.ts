@@ -3,6 +3,7 @@ import { InvalidOptionError } from '../../errors.js'
 import { parameterShapes } from '../../gl/auxiliary.js'
 import { hasFactors } from '../../gl/factor-gradients.js'
 import { hasProduct } from '../../gl/products.js'
+import { summedForm } from '../../gl/summed-form.js'
 import { factorLayout, type MessageLayout, mostBytes, pairLayout, productLayout } from '../../tensor/adaptation.js'
 import { MAX_BLOB_BYTES } from '../../tensor/chunks.js'
 import { type AuxiliarySpec, type Batch, type Site, WIRE_FORMS, type WireForm } from '../../types.js'
@@ -45,6 +46,7 @@ export function checkWire (option: WireOption, auxiliary: AuxiliarySpec): void {
 function refusalOf (option: WireOption, auxiliary: AuxiliarySpec): string | undefined {
   if (option === 'factors' && !hasFactors(auxiliary)) return `${auxiliary.kind} auxiliaries have no factors`
   if (option === 'product' && !hasProduct(auxiliary)) return `${auxiliary.kind} auxiliaries are not linear in x, and need more than the sum of ∇ĥ·xᵀ`
+  if (option === 'int8' && !hasFactors(auxiliary) && !hasProduct(auxiliary)) return `${auxiliary.kind} auxiliaries are not linear in x, and nothing is summed of what they are fitted from, of which a rounding could be made good by the next`
   return undefined
 }
 
@@ -58,6 +60,7 @@ export function describeWire (form: WireForm): string {
   switch (form) {
     case 'f32': return 'x and ∇ĥ of every token, in float32'
     case 'bf16': return 'x and ∇ĥ of every token, rounded to bfloat16'
+    case 'int8': return 'what x and ∇ĥ do to the adapter, summed over tokens by the host, in 8 bits; what is rounded off is added to the next step\'s'
     case 'product': return 'the sum of ∇ĥ·xᵀ over tokens, of each module as large as its matrix (--wire f32 has it send x and ∇ĥ themselves)'
     case 'factors': return 'what x and ∇ĥ do to the factors of the adapter, summed over tokens by the host (--wire f32 has it send x and ∇ĥ themselves)'
   }
@@ -65,9 +68,10 @@ export function describeWire (form: WireForm): string {
 
 /** What a message about some sites and one batch must hold. */
 export function layoutOf ({ wire, auxiliary }: Pick<Wanted, 'wire' | 'auxiliary'>, sites: readonly Site[], batch: Batch): MessageLayout {
-  switch (wire) {
-    case 'factors': return factorLayout(new Map(sites.map(site => [site.name, parameterShapes(auxiliary, site)])))
-    case 'product': return productLayout(sites)
+  const rounded = wire === 'int8' && { rounded: true }
+  switch (summedForm(wire, auxiliary)) {
+    case 'factors': return { ...factorLayout(new Map(sites.map(site => [site.name, parameterShapes(auxiliary, site)]))), ...rounded }
+    case 'product': return { ...productLayout(sites), ...rounded }
     default: return pairLayout(sites, batch, seenBy(auxiliary.kind))
   }
 }

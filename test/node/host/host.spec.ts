@@ -118,6 +118,22 @@ describe('a host', () => {
     expect(await failureOf(step(mixture, { wire: 'product' }))).to.have.property('name', 'InvalidOptionError')
   })
 
+  it('gives what is rounded to a trainer as a sum of its kind, and refuses it where nothing of the trainer or nothing linear is known', async () => {
+    for (const [spec, key] of [[LOW_RANK, 'factors'], [LINEAR, 'product']] as const) {
+      const joined = open(spec, { name: `rounded ${spec.kind}` })
+      expect(await failureOf(step(joined, { wire: 'int8' }))).to.have.property('name', 'ProtocolError')
+      await contribute(joined, spec)
+      const exact = await step(joined, { wire: key })
+      expect((await step(joined, { wire: 'int8' })).data).to.deep.equal(exact.data)
+      const parts: string[] = []
+      for await (const { sites } of (await host.step(peer, request(joined, { wire: 'int8' }), 'parts', forever)).parts) parts.push(...sites)
+      expect(parts).to.deep.equal(joined.sites.map(({ name }) => name))
+    }
+    const joined = open(MLP, { name: 'rounded' })
+    await contribute(joined, MLP)
+    expect(await failureOf(step(joined, { wire: 'int8' }))).to.have.property('name', 'InvalidOptionError')
+  })
+
   for (const mode of ['alone', 'collaboration'] as const) {
     it(`runs the auxiliary for which a batch was made, though a later one is here, and says so, ${mode}`, async () => {
       const joined = open(LOW_RANK, { mode, merge: mode === 'collaboration' ? 'during' : 'never' })

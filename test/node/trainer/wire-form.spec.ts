@@ -56,8 +56,9 @@ describe('the wire form of a trainer', () => {
       expect(() => { checkWire('factors', spec) }).to.throw('--wire auto').with.property('name', 'InvalidOptionError')
       for (const option of ['auto', 'f32', 'bf16'] as const) expect(() => { checkWire(option, spec) }).to.not.throw()
     }
-    expect(() => { checkWire('product', LINEAR) }).to.not.throw()
+    for (const option of ['product', 'int8'] as const) expect(() => { checkWire(option, LINEAR) }).to.not.throw()
     for (const kind of ['mlp', 'ia3', 'dora'] as const) {
+      expect(() => { checkWire('int8', { ...MLP, kind }) }).to.throw('--wire auto').with.property('name', 'InvalidOptionError')
       expect(() => { checkWire('product', { ...MLP, kind }) }).to.throw('--wire auto').with.property('name', 'InvalidOptionError')
     }
   })
