@@ -18,7 +18,11 @@ export function encodeRounded (tensors: NamedTensors<Float32Array>, round: Round
     ...rounded.map(({ name, shape, count, codes }) => ({ name, dtype: 'I8', shape, bytes: codes.subarray(0, count) }))
   ]
   let size = 0
-  const placed = parts.map(part => ({ ...part, begin: size, end: size += part.bytes.byteLength }))
+  const placed = parts.map(part => {
+    const begin = size
+    size += part.bytes.byteLength
+    return { ...part, begin, end: size }
+  })
   const start = encodeHeader(placed.map(({ name, dtype, shape, begin, end }) => [name, { dtype, shape, data_offsets: [begin, end] }]))
   const out = allocate(start.byteLength + size)
   out.set(start)

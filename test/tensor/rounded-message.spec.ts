@@ -10,7 +10,11 @@ type Entry = readonly [name: string, dtype: string, shape: readonly number[], by
 
 function message (entries: readonly Entry[]): Uint8Array {
   let size = 0
-  const header = encodeHeader(entries.map(([name, dtype, shape, bytes]) => [name, { dtype, shape, data_offsets: [size, size += bytes.byteLength] }]))
+  const header = encodeHeader(entries.map(([name, dtype, shape, bytes]) => {
+    const begin = size
+    size += bytes.byteLength
+    return [name, { dtype, shape, data_offsets: [begin, size] }]
+  }))
   return new Uint8Array([...header, ...entries.flatMap(([, , , bytes]) => [...bytes])])
 }
 

@@ -20,6 +20,8 @@ const INTERVALS = [1, 8] as const
 
 /** After so many steps the loss of a rounded form is compared. */
 const ROUNDED_STEPS = 200
+/** Ten times the usual rate, so that they learn enough for a difference to show. */
+const ROUNDED_RATE = 3e-3
 
 const LINEAR: AuxiliarySpec = { kind: 'linear', rank: 1, alpha: 1 }
 
@@ -124,14 +126,14 @@ async function lossError (aux: string, steps: number, context: PartContext): Pro
 
 /** The last loss by a rounded form over that by float32 pairs. */
 async function finalLossRatio (wire: WireOption, steps: number, context: PartContext): Promise<number> {
-  const [rounded, pairs] = [await lossesOf('low-rank', wire, steps, context), await lossesOf('low-rank', 'f32', steps, context)]
+  const [rounded, pairs] = [await lossesOf('low-rank', wire, steps, context, ROUNDED_RATE), await lossesOf('low-rank', 'f32', steps, context, ROUNDED_RATE)]
   return rounded[steps - 1] / pairs[steps - 1]
 }
 
-async function lossesOf (aux: string, wire: WireOption, steps: number, { folder, signal, log }: PartContext): Promise<readonly number[]> {
+async function lossesOf (aux: string, wire: WireOption, steps: number, { folder, signal, log }: PartContext, lr?: number): Promise<readonly number[]> {
   const own = join(folder, `${aux}-${wire}-${steps}`)
   await mkdir(own, { recursive: true })
-  const options = parseTrainOptions({ model: EMBEDDED_MODEL, data: [join(PACKAGE_ROOT, 'README.md')], batchSize: 4, length: 64, heldOutRows: 0, aux, wire, steps, seed: 1 })
+  const options = parseTrainOptions({ model: EMBEDDED_MODEL, data: [join(PACKAGE_ROOT, 'README.md')], batchSize: 4, length: 64, heldOut: 0, aux, wire, steps, seed: 1, ...(lr !== undefined && { lr }) })
   const report = await trainLocally(options, { folder: own, reporter: { progress: () => {}, log: () => {} }, signal })
   log(`${aux}, ${report.wire}: loss ${report.losses[0].toFixed(4)} to ${report.losses[steps - 1].toFixed(4)}`)
   return report.losses
