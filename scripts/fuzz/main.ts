@@ -1,7 +1,6 @@
 import '../../src/cli/stdout.js'
 import { join } from 'node:path'
-import { EXIT, exitCodeOf, isInterruption } from '../../src/cli/exit.js'
-import { interruptSignal } from '../../src/cli/interrupt.js'
+import { EXIT } from '../../src/cli/exit.js'
 import { checkOptions, type Options } from '../../src/cli/options.js'
 import { Progress } from '../../src/cli/progress.js'
 import { readableBytes, table } from '../../src/cli/simulate/table.js'
@@ -10,6 +9,7 @@ import { InvalidOptionError } from '../../src/errors.js'
 import { replaceFile } from '../../src/files.js'
 import { optionLines, typedOptions } from '../options.js'
 import { partNamed } from '../part-named.js'
+import { log, runScript } from '../run-script.js'
 import { inTemporaryFolder } from '../temporary-folder.js'
 import { DECODERS } from './decoders.js'
 import type { Decoder } from './decoder.js'
@@ -119,17 +119,4 @@ async function tell ({ decoder, broken, retained, growth }: Outcome, seed: numbe
   log(error.stack?.slice(0, 2_000) ?? error.message.slice(0, 2_000))
 }
 
-function log (line: string): void {
-  process.stderr.write(`${line}\n`)
-}
-
-const signal = interruptSignal(log)
-try {
-  await main(process.argv.slice(2), signal)
-  process.exit(EXIT.done)
-} catch (thrown) {
-  const error = isInterruption(thrown, signal) ? signal.reason as Error : thrown as Error
-  log(`fuzz: ${error.name}: ${error.message}`)
-  if (exitCodeOf(error) === EXIT.failed && error.stack !== undefined) log(error.stack)
-  process.exit(exitCodeOf(error))
-}
+await runScript('fuzz', main)
