@@ -7,7 +7,7 @@ import type { Connection, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { kadDHT, type KadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { type Ping, ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
+import { tcp, type TCPSocketOptions } from '@libp2p/tcp'
 import { isLoopback } from '@libp2p/utils'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
@@ -27,6 +27,12 @@ const STREAM_WINDOW = 16 << 20
 
 /** libp2p aborts a paused stream whose unread bytes outgrow this, so it is more than the window. In bytes. */
 const READ_BUFFER = 2 * STREAM_WINDOW
+
+/**
+ * Bytes that wait for a socket, below which more are taken: with the usual 16 KiB each encrypted message of 64 KiB is a write of its
+ * own, and so are the two bytes of its length; what waits is written at once.
+ */
+const SOCKET = { highWaterMark: 1 << 20 } as TCPSocketOptions
 
 /** Many nodes may be behind one address, and all connect when a host comes back. Connections a second. */
 const INBOUND_THRESHOLD = 100
@@ -79,7 +85,7 @@ export async function createMesh (init: MeshInit): Promise<Mesh> {
     privateKey: identity,
     nodeInfo: { name: AGENT, version: VERSION },
     addresses: { listen: listen.map(String) },
-    transports: [tcp()],
+    transports: [tcp({ dialOpts: SOCKET, listenOpts: SOCKET })],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW, maxReadBufferLength: READ_BUFFER } })],
     peerDiscovery: [

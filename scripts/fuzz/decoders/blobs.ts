@@ -3,7 +3,7 @@ import { Uint8ArrayList } from 'uint8arraylist'
 import { takeChunk } from '../../../src/protocols/blob/chunk-answer.js'
 import { requestSchema } from '../../../src/protocols/blob/schema.js'
 import { encodeMessage } from '../../../src/protocols/message.js'
-import { chunkOf, manifestOf } from '../../../src/tensor/chunks.js'
+import { chunkOf, manifestOf, verifyChunk } from '../../../src/tensor/chunks.js'
 import { type Decoder, InvalidAcceptedError } from '../decoder.js'
 import { below, randomBytes, randomHash } from '../random.js'
 import { messageDecoder } from './messages.js'
@@ -21,10 +21,11 @@ export const blobChunk: Decoder = {
     return {
       form: 'cbor',
       bytes: encodeMessage(random() < 0.1 ? { refused: 'not held here' } : { chunk }),
-      decode: answer => {
+      decode: async answer => {
         const place = new Uint8Array(chunk.byteLength)
         const cut = below(answer.byteLength + 1, random) // it comes in pieces
-        takeChunk(new Uint8ArrayList(answer.subarray(0, cut), answer.subarray(cut)), manifest, index, place)
+        takeChunk(new Uint8ArrayList(answer.subarray(0, cut), answer.subarray(cut)), place)
+        await verifyChunk(manifest, index, place)
         if (!createHash('sha256').update(place).digest().equals(manifest.chunks[index])) throw new InvalidAcceptedError('a chunk of another hash')
       }
     }

@@ -1,6 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import { BlobUnavailableError, InvalidTensorError } from '../../errors.js'
-import { chunkOf, type Manifest } from '../../tensor/chunks.js'
+import { chunkOf, type Manifest, verifyChunk } from '../../tensor/chunks.js'
 import { unlessAborted } from '../deadline.js'
 import { converse, type Dialer } from '../frames.js'
 import { encodeMessage } from '../message.js'
@@ -84,14 +84,27 @@ export class Transfer {
         if (chunks.length > 0) await frames.write(encodeMessage({ id: manifest.id, chunks }))
       }
       await ask(wanted.slice(0, CHUNKS_AHEAD))
-      for (const [i, index] of wanted.entries()) {
-        takeChunk(await frames.readPieces(), manifest, index, chunkOf(bytes, manifest, index))
-        deadline.touch()
-        this.#missing.delete(index)
-        this.#progress()
-        await ask(wanted.slice(i + CHUNKS_AHEAD, i + CHUNKS_AHEAD + 1))
+      let verified = Promise.resolve()
+      try {
+        for (const [i, index] of wanted.entries()) {
+          const place = chunkOf(bytes, manifest, index)
+          takeChunk(await frames.readPieces(), place)
+          deadline.touch()
+          await ask(wanted.slice(i + CHUNKS_AHEAD, i + CHUNKS_AHEAD + 1))
+          await verified // one chunk is hashed while the next one comes
+          verified = this.#verify(index, place)
+          verified.catch(() => {}) // is told where it is awaited
+        }
+      } finally {
+        await verified // whoever goes on must know what is missing
       }
     })
+  }
+
+  async #verify (index: number, chunk: Uint8Array): Promise<void> {
+    await verifyChunk(this.#init.manifest, index, chunk)
+    this.#missing.delete(index)
+    this.#progress()
   }
 
   #progress (): void {
