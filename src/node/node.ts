@@ -9,6 +9,7 @@ import { lockFolder } from './folder-lock.js'
 import { loadIdentity } from './identity.js'
 import { Jobs } from './jobs.js'
 import { createMesh, type Mesh, type MeshInit } from './mesh.js'
+import { Pulses } from './pulses.js'
 
 export interface ColaNodeInit extends Omit<MeshInit, 'identity' | 'bans'> {
   /** Where the node keeps its identity and its state. It is made if it is not there. */
@@ -27,6 +28,8 @@ export class ColaNode {
   readonly checkups: Checkups
   readonly jobs: Jobs
   readonly traffic: Traffic
+  /** Whether peers that are waited for are still there. */
+  readonly pulses: Pulses
   /** Peers that did what no honest one does. */
   readonly bans: Bans
   readonly log: (error: unknown) => void
@@ -39,18 +42,20 @@ export class ColaNode {
     this.mesh = mesh
     this.log = error => log('%s', error)
     this.traffic = new Traffic()
+    this.pulses = new Pulses({ ping: async (peer, options) => await mesh.services.ping.ping(peer, options), counter: this.traffic })
+    const counter = this.pulses
     this.bans = bans
     bans.addEventListener('ban', ({ detail: { peer, reason, until } }) => {
       this.log(`${peer.toString()} is banned until ${new Date(until).toISOString()}: ${reason}`)
       mesh.hangUp(peer).catch(this.log)
     })
     this.store = new BlobStore()
-    this.blobs = blob({ store: this.store, counter: this.traffic, breaches: bans })(mesh)
-    this.adverts = advert({ pubsub: mesh.services.pubsub, counter: this.traffic, breaches: bans })(mesh)
-    const network = { pubsub: mesh.services.pubsub, blobs: this.blobs, connectedPeers: () => mesh.getPeers(), counter: this.traffic }
+    this.blobs = blob({ store: this.store, counter, breaches: bans })(mesh)
+    this.adverts = advert({ pubsub: mesh.services.pubsub, counter, breaches: bans })(mesh)
+    const network = { pubsub: mesh.services.pubsub, blobs: this.blobs, connectedPeers: () => mesh.getPeers(), counter }
     this.jobs = new Jobs({ identity, store: this.store, log: this.log, network })
-    this.contributions = contribution({ store: this.jobs, counter: this.traffic, breaches: bans })(mesh)
-    this.checkups = checkup({ counter: this.traffic })(mesh)
+    this.contributions = contribution({ store: this.jobs, counter, breaches: bans })(mesh)
+    this.checkups = checkup({ counter })(mesh)
     this.#unlock = unlock
   }
 

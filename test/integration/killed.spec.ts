@@ -73,6 +73,21 @@ describe('kill -9', function () {
     expect(deltaHash).to.equal(undisturbed.deltaHash)
   })
 
+  it('is not needed to leave a host that hangs: the trainer goes on at another one, and its losses are those of an undisturbed run', async () => {
+    const hosts = ['one', 'other'].map(name => scene.host(name, '--model', MODEL))
+    await Promise.all(hosts.map(async host => await saidBy(host, /Ctrl\+C stops it/)))
+    const args = ['--model', MODEL, '--data', data, '--batch-size', '1', '--length', '16', '--held-out-rows', '2', '--lr', '0.01', '--steps', '60']
+    const trained = scene.train('trainer', ...args)
+    await saidBy(trained, /training +\d+\/60/)
+    hosts[0].process.kill('SIGSTOP')
+    hosts[1].process.kill('SIGSTOP')
+    await saidBy(trained, /no sign of life/)
+    hosts[1].process.kill('SIGCONT')
+    const { losses, deltaHash } = await reportOf(trained)
+    const undisturbed = await reportOf(scene.local('alone', ...args))
+    expect({ losses, deltaHash }).to.deep.equal({ losses: undisturbed.losses, deltaHash: undisturbed.deltaHash })
+  })
+
   async function firstWords (started: ReturnType<Scene['train']>): Promise<string> {
     let said = ''
     started.process.stderr.on('data', (chunk: Buffer) => { said += chunk.toString() })

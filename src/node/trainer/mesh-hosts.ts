@@ -65,7 +65,7 @@ export class MeshHosts implements StepRunner {
 
   constructor (init: MeshHostsInit) {
     this.#init = init
-    this.#client = stepClient({ counter: init.node.traffic })(init.node.mesh)
+    this.#client = stepClient({ counter: init.node.pulses })(init.node.mesh)
   }
 
   async open (signal: AbortSignal): Promise<WeightNorms> {

@@ -73,17 +73,23 @@ export class RemoteHost {
     const { node, client, peer, joined } = init
     const { topic, job, sites, id } = joined
     if (topic === undefined) throw new ProtocolError('the job was joined without a network')
-    const opened = await client.open(peer, job, { signal })
-    if (opened.model !== job.model || !isDeepStrictEqual(sorted(opened.sites), sorted(sites))) {
-      throw new ModelMismatchError(`${peer.toString()} advertises model ${job.model}, but serves ${opened.model}, or sites of other sizes`)
-    }
-    const norms = startNorms(opened, job, sites)
-    await node.contributions.sync(peer, id, { signal })
-    return new RemoteHost(init, topic, norms)
+    return await node.pulses.during(peer, signal, async signal => {
+      const opened = await client.open(peer, job, { signal })
+      if (opened.model !== job.model || !isDeepStrictEqual(sorted(opened.sites), sorted(sites))) {
+        throw new ModelMismatchError(`${peer.toString()} advertises model ${job.model}, but serves ${opened.model}, or sites of other sizes`)
+      }
+      const norms = startNorms(opened, job, sites)
+      await node.contributions.sync(peer, id, { signal })
+      return new RemoteHost(init, topic, norms)
+    })
   }
 
-  /** @throws {ProtocolError} if the host's reply is not one to this step */
+  /** @throws {ProtocolError} if the host's reply is not one to this step, or it gives no sign of life */
   async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
+    return await this.#node.pulses.during(this.peer, signal, async signal => await this.#run(step, use, signal))
+  }
+
+  async #run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
     const announcements = this.#listen()
     const tokens = countedIn(step.batch, this.#model)
     const { wire, sites } = this.#wanted
