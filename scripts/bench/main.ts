@@ -9,6 +9,7 @@ import { inTemporaryFolder } from '../temporary-folder.js'
 import { flat } from './figure.js'
 import type { Part } from './part.js'
 import { blob } from './parts/blob.js'
+import { crowd } from './parts/crowd.js'
 import { failover } from './parts/failover.js'
 import { fits } from './parts/fits.js'
 import { loop } from './parts/loop.js'
@@ -21,7 +22,7 @@ import { wire } from './parts/wire.js'
 
 /** `npm run bench -- PART`: measures one part, prints a table, and as the last line one JSON object. */
 
-const PARTS: readonly Part[] = [step, loop, memory, mesh, users, tasks, fits, blob, wire, failover]
+const PARTS: readonly Part[] = [step, loop, memory, mesh, users, tasks, fits, blob, wire, failover, crowd]
 
 function help (): string {
   const lines = PARTS.flatMap(({ name, describe, options }) => [
