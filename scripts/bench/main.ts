@@ -1,6 +1,6 @@
 import '../../src/cli/stdout.js'
 import { checkOptions } from '../../src/cli/options.js'
-import { table } from '../../src/cli/simulate/table.js'
+import { table } from '../../src/cli/table.js'
 import { writeToStdout } from '../../src/cli/stdout.js'
 import { optionLines, typedOptions } from '../options.js'
 import { partNamed } from '../part-named.js'

@@ -12,6 +12,7 @@ import { OwnHost } from '../../src/node/trainer/own-host.js'
 import { trainAt } from '../../src/node/trainer/train.js'
 import type { TrainingData } from '../../src/node/trainer/training-data.js'
 import { BlobStore } from '../../src/protocols/blob/index.js'
+import { Traffic } from '../../src/protocols/traffic.js'
 import type { AuxiliaryKind, Merge, Mode } from '../../src/types.js'
 import { LockStep } from './lock-step.js'
 import type { UserResult } from './result.js'
@@ -59,7 +60,7 @@ export async function trainByGradientLearning (lent: LentModel, users: readonly 
       jobs: own,
       runner: (joined, wanted) => steps.runner(joined, new OwnHost(host, peerIdFromString(own.peer), joined, wanted)),
       peer: null,
-      bytes: () => ({}),
+      traffic: new Traffic(),
       lasting: false
     }, parseTrainOptions({
       ...trainOptionsOf({ model, settings }, { name, data }, kind, seed), aux: kinds.join(MIXED), ownAux: kind, mode, merge, members: users.length, patience: PATIENCE

@@ -7,6 +7,7 @@ import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { describePeer, meshInit, NETWORK_OPTIONS } from './network.js'
 import { EMBEDDED_MODEL } from './package-root.js'
+import { trafficLine } from './traffic-line.js'
 import { untilAborted, watchHost } from './watch-host.js'
 
 /** Lends a base model until it is told to stop. */
@@ -44,8 +45,8 @@ export const host = defineCommand({
       await stop()
       const { steps, tokensPerSecond } = lender
       await report({
-        peer: node.mesh.peerId.toString(), model: model.info.id, name: model.info.name, engine: model.engine.name, steps, tokensPerSecond, bytes: node.traffic.report()
-      }, `${steps} training steps served, ${tokensPerSecond.toFixed(0)} tokens/s`)
+        peer: node.mesh.peerId.toString(), model: model.info.id, name: model.info.name, engine: model.engine.name, steps, tokensPerSecond, bytes: node.traffic.report(), bytesByPeer: node.traffic.byPeer()
+      }, `${steps} training steps served, ${tokensPerSecond.toFixed(0)} tokens/s\nwire: ${trafficLine(node.traffic.report())}`)
     } finally {
       await node.stop()
       await model.dispose()

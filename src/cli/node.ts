@@ -45,7 +45,8 @@ export const node = defineCommand({
         engine: engine.name,
         host: lent === undefined ? null : { model: lent.host.model.info.id, steps: lent.host.steps, tokensPerSecond: lent.host.tokensPerSecond },
         train: reports,
-        bytes: started.traffic.report()
+        bytes: started.traffic.report(),
+        bytesByPeer: started.traffic.byPeer()
       }, reports.map(({ name, heldOut: { base, adapted }, adapter }) => `job ${name}: held-out loss ${String(base)} → ${String(adapted)}, ${adapter}`).join('\n'))
     } finally {
       await started.stop()

@@ -51,4 +51,23 @@ describe('traffic', () => {
     expect(earlier.step).to.deep.equal({ sent: 0, received: 20 })
     expect(traffic.report().step).to.deep.equal({ sent: 206, received: 40 })
   })
+
+  it('adds up the bytes of all kinds, by peer', () => {
+    count(COUNTS)
+    const [first, second] = peers.map(String)
+    expect(traffic.byPeer()).to.deep.equal({ [first]: { sent: 100, received: 20 }, [second]: { sent: 3, received: 7 } })
+    expect(Object.keys(traffic.byPeer())).to.deep.equal([first, second].sort())
+  })
+
+  it('tells 256 peers apart, and those of before are one; nothing is lost', async () => {
+    count(COUNTS)
+    const crowd = await Promise.all(Array.from({ length: 255 }, async () => peerIdFromPrivateKey(await generateKeyPair('Ed25519'))))
+    for (const peer of crowd) traffic.count('blob', 'sent', 2, peer)
+    const [kept, gone] = peers.map(String) // the first of them was counted last
+    const { others, ...apart } = traffic.byPeer()
+    expect(others).to.deep.equal({ sent: 3, received: 7 })
+    expect(apart).to.not.have.property(gone)
+    expect(apart[kept]).to.deep.equal({ sent: 100, received: 20 })
+    expect(Object.keys(apart)).to.have.lengthOf(256)
+  })
 })

@@ -1,7 +1,7 @@
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EMBEDDED_MODEL } from '../../../src/cli/package-root.js'
-import { readableBytes } from '../../../src/cli/simulate/table.js'
+import { readableBytes } from '../../../src/cli/table.js'
 import { InvalidOptionError } from '../../../src/errors.js'
 import { describeModel } from '../../../src/model/base-model.js'
 import { isMergeableKind } from '../../../src/auxiliary-spec.js'

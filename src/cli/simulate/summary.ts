@@ -1,6 +1,6 @@
 import type { Mode } from '../../types.js'
 import type { Member, SimulationReport } from './report.js'
-import { readableBytes, table } from './table.js'
+import { readableBytes, table } from '../table.js'
 
 /** The report for people. */
 export function summarise ({ members, modes, problems, seconds, engine, run }: SimulationReport): string {

@@ -3,7 +3,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import type { EngineOptions } from '../../engine/open-engine.js'
 import { InvalidOptionError } from '../../errors.js'
 import { BlobStore } from '../../protocols/blob/index.js'
-import type { TrafficReport } from '../../protocols/traffic.js'
+import { Traffic } from '../../protocols/traffic.js'
 import { Host, UNLIMITED } from '../host/host.js'
 import { ModelThread } from '../host/model-thread.js'
 import { inviteToJob } from '../invite.js'
@@ -34,7 +34,8 @@ export interface Place {
   readonly jobs: Jobs
   readonly runner: (joined: JoinedJob, wanted: Wanted) => StepRunner
   readonly peer: string | null
-  readonly bytes: () => TrafficReport
+  /** What goes over the wire. */
+  readonly traffic: Traffic
   /** What others join the job with, where they can. */
   readonly invite?: (plan: Plan) => string | undefined
   /** Whether the same command again shall find the job done, and not begin anew. */
@@ -66,7 +67,7 @@ export async function locally<T> (
       jobs,
       runner: (joined, wanted) => new OwnHost(host, peerIdFromString(jobs.peer), joined, wanted),
       peer: null,
-      bytes: () => ({}),
+      traffic: new Traffic(), // nothing does
       lasting: false
     }, { ...context, engine: model.engine.name })
   } finally {
@@ -92,7 +93,7 @@ export async function meshPlace (node: ColaNode, options: TrainOptions, { report
       ? new OwnHost(own, node.mesh.peerId, joined, wanted)
       : new MeshHosts({ node, joined, model: source.info, wanted, patience, choice, reporter }),
     peer: node.mesh.peerId.toString(),
-    bytes: () => node.traffic.report(),
+    traffic: node.traffic,
     invite: plan => inviteToJob(node.mesh, options, plan),
     lasting: true
   }

@@ -60,7 +60,9 @@ export interface TrainReport {
   readonly sharedSteps: number
   /** Steps whose data were made with an auxiliary that had been fitted since: tries that were refused, and those that were weighted less. */
   readonly stale: Progress['stale']
+  /** By what they were for. */
   readonly bytes: TrafficReport
+  readonly bytesByPeer: TrafficReport
   /** What training was private by, and what that costs; null where it was not. */
   readonly privacy: PrivacyReport | null
   /** Names α·ΔW as this member has it in the end. */
@@ -186,7 +188,7 @@ async function takeAdaptedLoss (
 }
 
 function reportOf (
-  { source: { info }, peer, bytes }: Place, { engine }: TrainContext, { id, job, members }: JoinedJob, { progress }: Training,
+  { source: { info }, peer, traffic }: Place, { engine }: TrainContext, { id, job, members }: JoinedJob, { progress }: Training,
   rest: Pick<TrainReport, 'wire' | 'privacy' | 'forgetting' | 'deltaHash' | 'adapter'> & { readonly adapted: number | null }
 ): TrainReport {
   const { adapted, ...others } = rest
@@ -205,7 +207,8 @@ function reportOf (
     heldOut: { base: progress.baseLoss, adapted },
     sharedSteps: progress.sharedSteps,
     stale: progress.stale,
-    bytes: bytes(),
+    bytes: traffic.report(),
+    bytesByPeer: traffic.byPeer(),
     members: members.held.map(({ peer, round, tokens }) => ({ peer, round, tokens })),
     ...others
   }

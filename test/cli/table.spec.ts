@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { readableBytes, table } from '../../../src/cli/simulate/table.js'
+import { readableBytes, table } from '../../src/cli/table.js'
 
 describe('table', () => {
   it('aligns names to the left and numbers to the right', () => {
