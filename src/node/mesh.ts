@@ -73,7 +73,7 @@ export interface MeshInit {
   readonly relay?: RelayLimits
 }
 
-export interface RelayLimits {
+interface RelayLimits {
   /** Nodes that others may reach through it. */
   readonly reservations: number
   /** Bytes that pass through one connection. */
