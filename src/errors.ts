@@ -88,6 +88,11 @@ export class NoHostError extends Error {
   override readonly name = 'NoHostError'
 }
 
+/** A peer is reached through a relay only, and a direct connection does not come about. */
+export class RelayedOnlyError extends Error {
+  override readonly name = 'RelayedOnlyError'
+}
+
 /** The host has as much to do as it takes on: later, or elsewhere, the same is possible. */
 export class HostBusyError extends Error {
   override readonly name = 'HostBusyError'

@@ -6,6 +6,7 @@ process.exit(await run(process.argv.slice(2), {
   host: async () => (await import('./host.js')).host,
   train: async () => (await import('./train.js')).train,
   join: async () => (await import('./join.js')).join,
+  relay: async () => (await import('./relay.js')).relay,
   simulate: async () => (await import('./simulate/simulate.js')).simulate,
   node: async () => (await import('./node.js')).node,
   eval: async () => (await import('./eval.js')).evaluation,

@@ -19,8 +19,20 @@ export function meshInit ({ listen, bootstrap, mdns, localDiscovery }: Values<ty
   }
 }
 
-/** Tells under which id and addresses others reach the node. */
+/** Tells under which id and addresses others reach the node, and those that it is given later, by relays. */
 export function describePeer ({ mesh }: Pick<ColaNode, 'mesh'>, log: (line: string) => void): void {
+  const told = new Set<string>()
+  const tell = (): void => {
+    for (const address of mesh.getMultiaddrs().map(String).filter(address => !told.has(address))) {
+      told.add(address)
+      log(`  ${address}`)
+    }
+  }
   log(`peer ${mesh.peerId.toString()} listens on`)
-  for (const address of mesh.getMultiaddrs()) log(`  ${address.toString()}`)
+  tell()
+  mesh.addEventListener('self:peer:update', () => {
+    if (mesh.getMultiaddrs().every(address => told.has(address.toString()))) return
+    log('and is reached through a relay at')
+    tell()
+  })
 }

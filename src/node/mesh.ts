@@ -1,5 +1,7 @@
 import './promise-with-resolvers.js'
 import { type GossipSub, gossipsub } from '@chainsafe/libp2p-gossipsub'
+import { autoNAT } from '@libp2p/autonat'
+import { circuitRelayServer, type CircuitRelayService, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { noise } from '@libp2p/noise'
 import { yamux } from '@libp2p/yamux'
 import { type Identify, identify } from '@libp2p/identify'
@@ -7,7 +9,6 @@ import type { Connection, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 import { kadDHT, type KadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { type Ping, ping } from '@libp2p/ping'
-import { tcp, type TCPSocketOptions } from '@libp2p/tcp'
 import { isLoopback } from '@libp2p/utils'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
@@ -15,6 +16,11 @@ import { InvalidOptionError } from '../errors.js'
 import type { Bans } from '../protocols/bans.js'
 import { VERSION } from '../version.js'
 import { localDiscovery } from './local-discovery.js'
+import { onlyDirect } from './relaying/direct.js'
+import { holePunching } from './relaying/hole-punching.js'
+import { nearestFirst } from './relaying/nearest-first.js'
+import { punchingTcp } from './relaying/punching-tcp.js'
+import { type Slots, slots } from './relaying/slots.js'
 
 export const DHT_PROTOCOL = '/colanet/kad/1.0.0'
 const MDNS_SERVICE = '_colanet._udp.local'
@@ -27,12 +33,6 @@ const STREAM_WINDOW = 16 << 20
 
 /** libp2p aborts a paused stream whose unread bytes outgrow this, so it is more than the window. In bytes. */
 const READ_BUFFER = 2 * STREAM_WINDOW
-
-/**
- * Bytes that wait for a socket, below which more are taken: with the usual 16 KiB each encrypted message of 64 KiB is a write of its
- * own, and so are the two bytes of its length; what waits is written at once.
- */
-const SOCKET = { highWaterMark: 1 << 20 } as TCPSocketOptions
 
 /** Many nodes may be behind one address, and all connect when a host comes back. Connections a second. */
 const INBOUND_THRESHOLD = 100
@@ -67,9 +67,32 @@ export interface MeshInit {
   readonly bans?: Pick<Bans, 'gater'>
   /** Connections above which those of least use are closed. @default 300 */
   readonly maxConnections?: number
+  /** Multiaddrs at which others reach it that it does not see itself: of a router that forwards a port to it. @default [] */
+  readonly announce?: readonly string[]
+  /** Whether it passes connections on to nodes that are not reached otherwise, and how much. @default it does not */
+  readonly relay?: RelayLimits
 }
 
-export type Mesh = Libp2p<{ identify: Identify, ping: Ping, dht: KadDHT, pubsub: GossipSub }>
+interface RelayLimits {
+  /** Nodes that others may reach through it. */
+  readonly reservations: number
+  /** Bytes that pass through one connection. */
+  readonly bytes: number
+  /** How long one connection lasts, in milliseconds. */
+  readonly duration: number
+}
+
+/** Its streams are over direct connections only, see `onlyDirect`. */
+export type Mesh = Libp2p<{
+  identify: Identify
+  ping: Ping
+  dht: KadDHT
+  pubsub: GossipSub
+  autoNAT: unknown
+  holePunching: unknown
+  slots: Slots
+  relay?: CircuitRelayService
+}>
 
 /**
  * A running node of the mesh.
@@ -79,13 +102,14 @@ export type Mesh = Libp2p<{ identify: Identify, ping: Ping, dht: KadDHT, pubsub:
 export async function createMesh (init: MeshInit): Promise<Mesh> {
   const listen = (init.listen ?? ['/ip4/0.0.0.0/tcp/0']).map(parse)
   const bootstrap = (init.bootstrap ?? []).map(parse)
-  const { identity, mdns: multicast = true, localFolder, bans, maxConnections = 300 } = init
+  const announce = (init.announce ?? []).map(parse)
+  const { identity, mdns: multicast = true, localFolder, bans, maxConnections = 300, relay } = init
 
   const node = await createLibp2p({
     privateKey: identity,
     nodeInfo: { name: AGENT, version: VERSION },
-    addresses: { listen: listen.map(String) },
-    transports: [tcp({ dialOpts: SOCKET, listenOpts: SOCKET })],
+    addresses: { listen: listen.map(String), appendAnnounce: announce.map(String) },
+    transports: [punchingTcp(), circuitRelayTransport()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW, maxReadBufferLength: READ_BUFFER } })],
     peerDiscovery: [
@@ -95,6 +119,7 @@ export async function createMesh (init: MeshInit): Promise<Mesh> {
     ...(bans && { connectionGater: bans.gater() }),
     connectionManager: {
       maxConnections,
+      addressSorter: nearestFirst,
       inboundConnectionThreshold: INBOUND_THRESHOLD,
       maxIncomingPendingConnections: INBOUND_THRESHOLD,
       inboundUpgradeTimeout: BUSY_TIMEOUT,
@@ -106,6 +131,10 @@ export async function createMesh (init: MeshInit): Promise<Mesh> {
     services: {
       identify: identify(),
       ping: ping(),
+      autoNAT: autoNAT(),
+      holePunching: holePunching(),
+      slots: slots(),
+      ...(relay && { relay: relayServer(relay) }),
       dht: kadDHT({ protocol: DHT_PROTOCOL, clientMode: false, peerInfoMapper: passthroughMapper }),
       pubsub: gossipsub({
         globalSignaturePolicy: 'StrictSign',
@@ -119,9 +148,14 @@ export async function createMesh (init: MeshInit): Promise<Mesh> {
       })
     }
   })
+  node.dialProtocol = onlyDirect(node)
   dialDiscovered(node)
   stayConnected(node, bootstrap)
   return node
+}
+
+function relayServer ({ reservations, bytes, duration }: RelayLimits): ReturnType<typeof circuitRelayServer> {
+  return circuitRelayServer({ reservations: { maxReservations: reservations, defaultDataLimit: BigInt(bytes), defaultDurationLimit: duration } })
 }
 
 function parse (address: string): Multiaddr {

@@ -10,6 +10,7 @@ import { loadIdentity } from './identity.js'
 import { Jobs } from './jobs.js'
 import { createMesh, type Mesh, type MeshInit } from './mesh.js'
 import { Pulses } from './pulses.js'
+import { useRelays } from './relaying/use-relays.js'
 
 export interface ColaNodeInit extends Omit<MeshInit, 'identity' | 'bans'> {
   /** Where the node keeps its identity and its state. It is made if it is not there. */
@@ -34,6 +35,7 @@ export class ColaNode {
   readonly bans: Bans
   readonly log: (error: unknown) => void
   readonly #unlock: () => Promise<void>
+  #leaveRelays = (): void => {}
 
   private constructor (folder: string, identity: PrivateKey, mesh: Mesh, bans: Bans, unlock: () => Promise<void>) {
     const log = mesh.logger.forComponent('colanet:node')
@@ -76,6 +78,7 @@ export class ColaNode {
       await node.contributions.start()
       await node.checkups.start()
       await node.adverts.start()
+      node.#leaveRelays = await useRelays(node)
       return node
     } catch (error) {
       await mesh?.stop()
@@ -86,6 +89,7 @@ export class ColaNode {
 
   /** Leaves the mesh. What is under way ends. */
   async stop (): Promise<void> {
+    this.#leaveRelays()
     this.jobs.stop()
     await this.adverts.stop()
     await this.checkups.stop()

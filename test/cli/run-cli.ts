@@ -26,8 +26,16 @@ export async function runCli (args: readonly string[], env: NodeJS.ProcessEnv = 
   return await startCli(args, { env }).ended
 }
 
-export function startCli (args: readonly string[], { env = {}, main = MAIN }: { env?: NodeJS.ProcessEnv, main?: string } = {}): Started {
-  const child = spawn(process.execPath, [...main.endsWith('.ts') ? ['--import', 'tsx'] : [], main, ...args], {
+interface StartOptions {
+  readonly env?: NodeJS.ProcessEnv
+  readonly main?: string
+  /** Words before the command, which run it elsewhere. */
+  readonly within?: readonly string[]
+}
+
+export function startCli (args: readonly string[], { env = {}, main = MAIN, within = [] }: StartOptions = {}): Started {
+  const [program, ...words] = [...within, process.execPath, ...main.endsWith('.ts') ? ['--import', 'tsx'] : [], main, ...args]
+  const child = spawn(program, words, {
     cwd: ROOT,
     env: { ...process.env, DEBUG: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc']

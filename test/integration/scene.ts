@@ -72,8 +72,8 @@ export async function failureOf ({ ended }: Started): Promise<{ code: number | n
   return { code, name: errorName(stdout), stdout, stderr }
 }
 
-/** Ends when a process has said something that matches. */
-export async function saidBy ({ process, ended }: Started, pattern: RegExp): Promise<void> {
+/** Ends when a process has said something that matches. @returns what matches */
+export async function saidBy ({ process, ended }: Started, pattern: RegExp): Promise<string> {
   let said = ''
   const heard = pEvent<'data', Buffer>(process.stderr, 'data', {
     filter: chunk => {
@@ -83,4 +83,5 @@ export async function saidBy ({ process, ended }: Started, pattern: RegExp): Pro
     timeout: 60_000
   })
   await Promise.race([heard, ended.then(({ stderr }) => { throw new Error(`it ended without saying ${pattern.source}: ${stderr}`) })])
+  return pattern.exec(said)![0]
 }

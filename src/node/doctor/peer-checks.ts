@@ -81,7 +81,7 @@ export function reachableCheck (visit: Visit): Check {
       const errors = seen.flatMap(({ checkup: { dialled } }) => dialled.flatMap(({ error }) => error ?? []))
       return failed(
         `${text}: ${[...new Set(errors)].join('; ')}`,
-        `let TCP port ${ports.join(', ')} of this machine pass the firewall and have the router forward it (a fixed one: --listen /ip4/0.0.0.0/tcp/4001); without, this node can only dial others`
+        `let TCP port ${ports.join(', ')} of this machine pass the firewall and have the router forward it (a fixed one: --listen /ip4/0.0.0.0/tcp/4001); without, give the address of a relay (colanet relay) with --bootstrap`
       )
     }
   }

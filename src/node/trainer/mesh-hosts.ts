@@ -4,6 +4,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import * as errors from '../../errors.js'
 import type { Advert } from '../../protocols/advert/index.js'
 import { Deadline } from '../../protocols/deadline.js'
+import { describeDialError } from '../../protocols/dial-error.js'
 import { stepClient, type StepClient } from '../../protocols/step/index.js'
 import type { WeightNorms } from '../../tensor/weight-norms.js'
 import type { JoinedJob } from '../jobs.js'
@@ -191,12 +192,12 @@ export class MeshHosts implements StepRunner {
     const count = (this.#failures.get(peer)?.count ?? 0) + 1
     const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (count - 1))
     this.#failures.set(peer, { count, until: Date.now() + pause, error })
-    this.#init.reporter.log(`host ${peer}: ${error.name}: ${error.message.replace(/\s+/g, ' ')}; looking for another one`)
+    this.#init.reporter.log(`host ${peer}: ${error.name}: ${describeDialError(error)}; looking for another one`)
   }
 
   #noHost (): Error {
     const { patience, joined: { job: { model } } } = this.#init
-    const reasons = [...this.#failures].map(([peer, { error }]) => `${peer}: ${error.message}`)
+    const reasons = [...this.#failures].map(([peer, { error }]) => `${peer}: ${describeDialError(error)}`)
     const named = [...this.#failures.values()].map(({ error }) => error)
     const [first] = named
     if (named.length > 0 && named.every(({ name }) => name === first.name) && first.name in errors) return first

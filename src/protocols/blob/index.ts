@@ -25,6 +25,7 @@ export interface Blobs extends Startable {
    * @param holders are asked one after the other, as they come
    * @throws {InvalidTensorError} if the manifest contradicts itself
    * @throws {BlobUnavailableError} if no holder gave it whole, with each one's reason
+   * @throws {RelayedOnlyError} if each is reached through a relay only
    */
   pull (manifest: Manifest, holders: Holders, options: PullOptions): Promise<Uint8Array>
 

@@ -1,5 +1,5 @@
 import type { PeerId } from '@libp2p/interface'
-import { BlobUnavailableError, InvalidTensorError } from '../../errors.js'
+import { BlobUnavailableError, InvalidTensorError, RelayedOnlyError } from '../../errors.js'
 import { chunkOf, type Manifest, verifyChunk } from '../../tensor/chunks.js'
 import { unlessAborted } from '../deadline.js'
 import { converse, type Dialer } from '../frames.js'
@@ -59,7 +59,7 @@ export class Transfer {
 
   async #run (): Promise<Uint8Array> {
     const { manifest: { id, size }, holders, into: bytes = new Uint8Array(size) } = this.#init
-    const reasons: string[] = []
+    const failures: Array<{ readonly holder: PeerId, readonly error: Error }> = []
     if (this.#missing.size === 0) return bytes
     for await (const holder of holders) {
       this.#given.signal.throwIfAborted()
@@ -68,9 +68,11 @@ export class Transfer {
         return bytes
       } catch (error) {
         if (error instanceof InvalidTensorError) this.#init.breaches?.breach(holder, error.message)
-        reasons.push(`${holder.toString()}: ${(error as Error).message}`)
+        failures.push({ holder, error: error as Error })
       }
     }
+    if (failures.length > 0 && failures.every(({ error }) => error instanceof RelayedOnlyError)) throw failures[0].error
+    const reasons = failures.map(({ holder, error }) => `${holder.toString()}: ${error.message}`)
     throw new BlobUnavailableError(`nobody gave blob ${id} whole: ${reasons.join('; ') || 'no holder is known'}`)
   }
 
