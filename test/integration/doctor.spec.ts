@@ -85,7 +85,7 @@ describe('colanet doctor names the fault of', function () {
   it('a full disk', async function () {
     const small = join(folder(), 'small')
     await mkdir(small)
-    const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', small])
+    const { status, stderr } = spawnSync('/bin/mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', small])
     if (status !== 0) {
       console.warn(`NOT TESTED: a full disk, as none can be mounted here: ${String(stderr)}`) // eslint-disable-line no-console
       this.skip()
@@ -97,7 +97,7 @@ describe('colanet doctor names the fault of', function () {
       expect(faults[0].detail).to.match(/^0 MB free/)
       expect(faults[0].advice).to.match(/make room/)
     } finally {
-      spawnSync('umount', [small])
+      spawnSync('/bin/umount', [small])
     }
   })
 
