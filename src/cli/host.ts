@@ -31,7 +31,7 @@ export const host = defineCommand({
     const model = await ModelThread.open({ folder, log, ...engineOptions({ backend, device, dtype, baseQuantize, threads, spin, memory }) })
     log(`computes on ${model.engine.description}`)
     signal.throwIfAborted()
-    const node = await ColaNode.start({ folder: nodeFolder, ...meshInit(network) })
+    const node = await ColaNode.start({ folder: nodeFolder, ...meshInit(network), log })
     try {
       const lender = new Host({ model, jobs: node.jobs, limits: { rows: maxRows, tokens: maxTokens, rank: maxRank } })
       const stop = await lend(node, { host: lender, folder })

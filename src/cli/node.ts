@@ -31,7 +31,7 @@ export const node = defineCommand({
     const model = hosting === undefined ? undefined : await ModelThread.open({ folder: hosting.model, log, ...engineOptions(options) })
     const engine = model?.engine ?? backend
     log(`computes on ${engine.description}`)
-    const started = await ColaNode.start({ folder, ...defined(init) })
+    const started = await ColaNode.start({ folder, ...defined(init), log })
     try {
       describePeer(started, log)
       const lent = model === undefined || hosting === undefined ? undefined : await startHost(started, model, hosting, log)

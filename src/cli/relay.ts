@@ -22,7 +22,7 @@ export const relay = defineCommand({
   ],
   handler: async ({ folder, announce = [], maxReservations, maxData, maxDuration, ...network }, { signal, report, log }) => {
     const limits = { reservations: maxReservations, bytes: maxData * 1024, duration: maxDuration * 1000 }
-    const node = await ColaNode.start({ folder, ...meshInit(network), announce, relay: limits })
+    const node = await ColaNode.start({ folder, ...meshInit(network), announce, relay: limits, log })
     try {
       const addresses = node.mesh.getMultiaddrs().map(String)
       describePeer(node, log)

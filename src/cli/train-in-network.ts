@@ -31,7 +31,7 @@ export async function trainInNetwork ({ options, expected = null, folder, backen
   const context: TrainContext = { folder, engine: name, reporter, signal, ...(expected !== null && { expected }) }
   log(`fits on ${description}`)
   try {
-    const node = await ColaNode.start({ folder, ...meshInit(network) })
+    const node = await ColaNode.start({ folder, ...meshInit(network), log })
     try {
       await tell(options.tasks === undefined ? await trainInMesh(node, options, context) : await trainTasksInMesh(node, options, context), report)
     } finally {

@@ -1,4 +1,5 @@
 import './promise-with-resolvers.js'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type GossipSub, gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { autoNAT } from '@libp2p/autonat'
 import { circuitRelayServer, type CircuitRelayService, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
@@ -14,6 +15,8 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { InvalidOptionError } from '../errors.js'
 import type { Bans } from '../protocols/bans.js'
+import { describeDialError } from '../protocols/dial-error.js'
+import { pauseAfter } from '../protocols/pauses.js'
 import { VERSION } from '../version.js'
 import { localDiscovery } from './local-discovery.js'
 import { onlyDirect } from './relaying/direct.js'
@@ -50,8 +53,11 @@ const PING_TIMEOUT = 60_000
 /** With so many connections no more are opened only because a peer was discovered. */
 const ENOUGH_PEERS = 32
 
-/** How often bootstrap peers are dialled that are not connected, in milliseconds. */
-const REDIAL_INTERVAL = 5_000
+/** Between dials of a bootstrap peer that is not connected, in milliseconds. */
+const REDIAL_PAUSES = { first: 1_000, longest: 30_000 }
+
+/** How often it is looked whether bootstrap peers are connected, in milliseconds. */
+const LOOK_INTERVAL = 1_000
 
 export interface MeshInit {
   readonly identity: PrivateKey
@@ -71,6 +77,8 @@ export interface MeshInit {
   readonly announce?: readonly string[]
   /** Whether it passes connections on to nodes that are not reached otherwise, and how much. @default it does not */
   readonly relay?: RelayLimits
+  /** Is told once of each bootstrap peer that does not answer, and when it does. @default nobody is */
+  readonly log?: (line: string) => void
 }
 
 interface RelayLimits {
@@ -103,7 +111,7 @@ export async function createMesh (init: MeshInit): Promise<Mesh> {
   const listen = (init.listen ?? ['/ip4/0.0.0.0/tcp/0']).map(parse)
   const bootstrap = (init.bootstrap ?? []).map(parse)
   const announce = (init.announce ?? []).map(parse)
-  const { identity, mdns: multicast = true, localFolder, bans, maxConnections = 300, relay } = init
+  const { identity, mdns: multicast = true, localFolder, bans, maxConnections = 300, relay, log = () => {} } = init
 
   const node = await createLibp2p({
     privateKey: identity,
@@ -150,7 +158,7 @@ export async function createMesh (init: MeshInit): Promise<Mesh> {
   })
   node.dialProtocol = onlyDirect(node)
   dialDiscovered(node)
-  stayConnected(node, bootstrap)
+  stayConnected(node, bootstrap, log)
   return node
 }
 
@@ -177,17 +185,50 @@ function dialDiscovered (node: Mesh): void {
   })
 }
 
-function stayConnected (node: Mesh, addresses: readonly Multiaddr[]): void {
-  const connections = new Map<Multiaddr, Connection>()
-  const connect = (): void => {
-    for (const address of addresses) {
-      if (connections.get(address)?.status === 'open') continue
-      dial(node, address).then(connection => connections.set(address, connection), logged(node))
+/** Each peer is told of once until it answers, however many addresses it has. */
+function stayConnected (node: Mesh, addresses: readonly Multiaddr[], log: (line: string) => void): void {
+  const [stopped, silent] = [new AbortController(), new Set<string>()]
+  node.addEventListener('stop', () => stopped.abort(), { once: true })
+  for (const address of addresses) {
+    const name = peerOf(address) ?? address.toString()
+    if (name === node.peerId.toString()) continue
+    const onFailure = (error: unknown): void => {
+      if (silent.has(name) || node.getPeers().some(peer => peer.toString() === name)) return
+      silent.add(name)
+      log(`${address.toString()} does not answer (${describeDialError(error)}) and is tried until it does; see that a node runs there, or what colanet doctor --bootstrap says of it`)
     }
+    const onAnswer = (): void => {
+      if (silent.delete(name)) log(`${address.toString()} answers now`)
+    }
+    keepConnected(node, address, { onFailure, onAnswer }, stopped.signal).catch(logged(node)) // it ends with the node
   }
-  const timer = setInterval(connect, REDIAL_INTERVAL)
-  node.addEventListener('stop', () => clearInterval(timer), { once: true })
-  connect()
+}
+
+interface Watcher {
+  readonly onFailure: (error: unknown) => void
+  readonly onAnswer: () => void
+}
+
+async function keepConnected (node: Mesh, address: Multiaddr, { onFailure, onAnswer }: Watcher, signal: AbortSignal): Promise<void> {
+  let failures = 0
+  for (;;) {
+    try {
+      const connection = await dial(node, address)
+      failures = 0
+      onAnswer()
+      while (connection.status === 'open') await delay(LOOK_INTERVAL, undefined, { signal })
+    } catch (error) {
+      signal.throwIfAborted()
+      failures++
+      onFailure(error)
+      logged(node)(error)
+    }
+    await delay(pauseAfter(Math.max(1, failures), REDIAL_PAUSES), undefined, { signal })
+  }
+}
+
+function peerOf (address: Multiaddr): string | undefined {
+  return address.getComponents().findLast(({ name }) => name === 'p2p')?.value
 }
 
 async function dial (node: Mesh, target: PeerId | Multiaddr): Promise<Connection> {

@@ -64,6 +64,29 @@ describe('a node of the mesh', () => {
     await until(node, 'peer:connect', await start({ identity, listen }))
   })
 
+  it('says once that a bootstrap peer does not answer, and when it does', async () => {
+    const identity = await generateKeyPair('Ed25519')
+    const before = await start({ identity })
+    const listen = addressesOf(before)
+    await before.stop()
+    const said: string[] = []
+    const lines = new EventTarget()
+    const node = await start({
+      bootstrap: [...listen, ...listen],
+      log: line => {
+        said.push(line)
+        lines.dispatchEvent(new Event('line'))
+      }
+    })
+    await pEvent(lines, 'line', { signal: soon() })
+    const answered = pEvent(lines, 'line', { signal: soon() })
+    await until(node, 'peer:connect', await start({ identity, listen }))
+    await answered
+    expect(said).to.have.length(2)
+    expect(said[0]).to.match(/does not answer \(.*ECONNREFUSED.*see that a node runs there, or what colanet doctor --bootstrap says/)
+    expect(said[1]).to.match(/answers now/)
+  })
+
   it('is connected again to a bootstrap peer that was restarted', async () => {
     const identity = await generateKeyPair('Ed25519')
     const before = await start({ identity })

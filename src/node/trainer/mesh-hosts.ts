@@ -5,11 +5,13 @@ import * as errors from '../../errors.js'
 import type { Advert } from '../../protocols/advert/index.js'
 import { Deadline } from '../../protocols/deadline.js'
 import { describeDialError } from '../../protocols/dial-error.js'
+import { pauseAfter } from '../../protocols/pauses.js'
 import { stepClient, type StepClient } from '../../protocols/step/index.js'
 import type { WeightNorms } from '../../tensor/weight-norms.js'
 import type { JoinedJob } from '../jobs.js'
 import type { ColaNode } from '../node.js'
 import type { Reporter } from '../reporter.js'
+import { sayingWhatFor, waitingForHost } from '../waiting.js'
 import { RemoteHost, type RemoteHostInit } from './remote-host.js'
 import type { Step, StepResult, StepRunner } from './step-runner.js'
 import type { Wanted } from './wire-form.js'
@@ -32,8 +34,7 @@ export interface MeshHostsInit {
 export interface HostChoice { peer: string | undefined }
 
 /** How long a host is passed over after its first failure, and at most, in milliseconds: it doubles with each in a row. */
-const FIRST_PAUSE = 500
-const LONGEST_PAUSE = 15_000
+const PAUSES = { first: 500, longest: 15_000 }
 
 /** How often it is looked whether a pause is over, in milliseconds. */
 const LOOK_INTERVAL = 250
@@ -141,7 +142,7 @@ export class MeshHosts implements StepRunner {
     const deadline = new Deadline(patience, `a host of ${joined.job.model}`, signal)
     try {
       for (;;) {
-        const host = await this.#choose(deadline.signal)
+        const host = await sayingWhatFor(waitingForHost(joined.job.model, patience), line => reporter.log(line), this.#choose(deadline.signal))
         try {
           const opened = await RemoteHost.open({ node, client: this.#client, peer: host, joined, model, wanted }, deadline.signal)
           reporter.log(`using host ${host.toString()}`)
@@ -190,8 +191,7 @@ export class MeshHosts implements StepRunner {
 
   #pass (peer: string, error: Error): void {
     const count = (this.#failures.get(peer)?.count ?? 0) + 1
-    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (count - 1))
-    this.#failures.set(peer, { count, until: Date.now() + pause, error })
+    this.#failures.set(peer, { count, until: Date.now() + pauseAfter(count, PAUSES), error })
     this.#init.reporter.log(`host ${peer}: ${error.name}: ${describeDialError(error)}; looking for another one`)
   }
 

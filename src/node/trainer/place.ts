@@ -11,6 +11,7 @@ import { Jobs, type JoinedJob } from '../jobs.js'
 import { isFolder, modelInFolder, modelInMesh, type ModelSource, sourceInFolder } from '../model-source.js'
 import type { ColaNode } from '../node.js'
 import type { Reporter } from '../reporter.js'
+import { sayingWhatFor, waitingForHost } from '../waiting.js'
 import { type HostChoice, MeshHosts } from './mesh-hosts.js'
 import type { TrainOptions } from './options.js'
 import { OwnHost } from './own-host.js'
@@ -85,7 +86,7 @@ export async function meshPlace (node: ColaNode, options: TrainOptions, { report
   const patience = options.patience * 1000
   const source = await isFolder(options.model)
     ? await modelInFolder(options.model, options)
-    : await modelInMesh(node, options.model, patience, signal)
+    : await sayingWhatFor(waitingForHost(options.model, patience), line => reporter.log(line), modelInMesh(node, options.model, patience, signal))
   return {
     source,
     jobs: node.jobs,

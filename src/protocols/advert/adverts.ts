@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Libp2p, Logger, PeerId, Startable } from '@libp2p/interface'
 import { CID } from 'multiformats/cid'
 import * as raw from 'multiformats/codecs/raw'
@@ -8,10 +9,11 @@ import { ProtocolError } from '../../errors.js'
 import { Deadline } from '../deadline.js'
 import { type Answerer, answerer, converse, type Dialer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
+import { pauseAfter } from '../pauses.js'
 import { MAX_ANNOUNCEMENT_BYTES, type PubSub, Topic, type Verdict } from '../topic/index.js'
 import type { BreachListener } from '../bans.js'
 import type { ByteCounter } from '../traffic.js'
-import { ADVERT_PROTOCOL, ADVERT_TOPIC, LEASE, MAX_ANSWER_BYTES, MAX_HOSTS, MAX_INBOUND_STREAMS, MAX_LEASE, MAX_REQUEST_BYTES, PROVIDE_INTERVAL, TIMEOUT } from './constants.js'
+import { ADVERT_PROTOCOL, ADVERT_TOPIC, LEASE, MAX_ANSWER_BYTES, MAX_HOSTS, MAX_INBOUND_STREAMS, MAX_LEASE, MAX_REQUEST_BYTES, PROVIDE_INTERVAL, SEARCH_PAUSES, TIMEOUT } from './constants.js'
 import { type Advert, advertSchema, answerSchema, type Offer } from './schema.js'
 
 export type AdvertComponents = Answerer & Dialer & Pick<Libp2p, 'peerId' | 'register' | 'unregister' | 'contentRouting' | 'getPeers' | 'logger'>
@@ -94,7 +96,7 @@ export class HeardAdverts implements Startable {
     const matches = typeof wanted === 'string' ? ({ model }: Advert): boolean => model === wanted : wanted
     const given = new Set<string>()
     const search = new AbortController()
-    if (typeof wanted === 'string') this.#inBackground(this.#askProviders(wanted, search.signal))
+    if (typeof wanted === 'string') this.#inBackground(this.#askProviders(wanted, AbortSignal.any([search.signal, this.#stopped.signal])))
     try {
       for (;;) {
         signal.throwIfAborted()
@@ -135,9 +137,17 @@ export class HeardAdverts implements Startable {
     }
   }
 
+  /** Again and again: when the search begins nobody may be there to answer. */
   async #askProviders (model: string, signal: AbortSignal): Promise<void> {
-    for await (const { id } of this.#components.contentRouting.findProviders(modelCid(model), { signal })) {
-      if (!id.equals(this.#components.peerId)) this.#inBackground(this.#ask(id))
+    for (let searches = 1; ; searches++) {
+      try {
+        for await (const { id } of this.#components.contentRouting.findProviders(modelCid(model), { signal })) {
+          if (!id.equals(this.#components.peerId)) this.#inBackground(this.#ask(id))
+        }
+      } catch (error) {
+        this.#log('%s', error)
+      }
+      await delay(pauseAfter(searches, SEARCH_PAUSES), undefined, { signal, ref: false })
     }
   }
 

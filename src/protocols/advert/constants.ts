@@ -24,3 +24,6 @@ export const TIMEOUT = 30_000
 
 /** Exchanges with one peer at the same time. */
 export const MAX_INBOUND_STREAMS = 4
+
+/** Between searches in the DHT for hosts of a model that is looked for, in milliseconds. */
+export const SEARCH_PAUSES = { first: 1_000, longest: 30_000 }
