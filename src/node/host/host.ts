@@ -166,11 +166,17 @@ export class Host {
   async #take (peer: PeerId, { contribution, job: id }: StepRequest, { job, members }: JoinedJob, signal: AbortSignal): Promise<Member | undefined> {
     if (contribution === null) return undefined
     if (contribution.job !== id || contribution.peer !== peer.toString()) {
-      throw new ProtocolError('the contribution of a step must be of its job, and its trainer\'s own')
+      throw this.#forgery(peer, 'the contribution of a step must be of its job, and its trainer\'s own')
     }
-    if (!await verifyRecord(contribution)) throw new ProtocolError('the contribution\'s signature is wrong')
+    if (!await verifyRecord(contribution)) throw this.#forgery(peer, 'the contribution\'s signature is wrong')
     await members.fetch(contribution, signal)
     return job.mode === 'joint' ? undefined : memberOf(contribution, await members.contributedBy(contribution, signal))
+  }
+
+  /** No trainer sends what it did not sign. */
+  #forgery (peer: PeerId, what: string): ProtocolError {
+    this.jobs.breach(peer, what)
+    return new ProtocolError(what)
   }
 
   #checkSize ({ batch }: StepRequest): void {

@@ -32,6 +32,7 @@ export async function lend (node: ColaNode, { host, folder }: LendInit): Promise
   const server = stepServer({
     counter: node.traffic,
     breaches: node.bans,
+    limits: node.limits,
     handler: {
       open: async (peer, job, signal) => {
         const opened = host.open(job)
