@@ -5,7 +5,7 @@ import { ModelThread } from '../node/host/model-thread.js'
 import { ColaNode } from '../node/node.js'
 import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
-import { describePeer, meshInit, NETWORK_OPTIONS } from './network.js'
+import { bannedBy, describePeer, meshInit, NETWORK_OPTIONS, tellBans } from './network.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { trafficLine } from './traffic-line.js'
 import { untilAborted, watchHost } from './watch-host.js'
@@ -37,6 +37,7 @@ export const host = defineCommand({
       const stop = await lend(node, { host: lender, folder })
       log(`hosting ${model.info.name}, model ${model.info.id}`)
       describePeer(node, log)
+      tellBans(node, log)
       log(`others train with it: colanet join ${inviteToModel(node.mesh, model.info.id)} --data THEIR-OWN`)
       log('Ctrl+C stops it')
       const unwatch = watchHost(lender, log)
@@ -45,7 +46,7 @@ export const host = defineCommand({
       await stop()
       const { steps, tokensPerSecond } = lender
       await report({
-        peer: node.mesh.peerId.toString(), model: model.info.id, name: model.info.name, engine: model.engine.name, steps, tokensPerSecond, bytes: node.traffic.report(), bytesByPeer: node.traffic.byPeer()
+        peer: node.mesh.peerId.toString(), model: model.info.id, name: model.info.name, engine: model.engine.name, steps, tokensPerSecond, banned: bannedBy(node), bytes: node.traffic.report(), bytesByPeer: node.traffic.byPeer()
       }, `${steps} training steps served, ${tokensPerSecond.toFixed(0)} tokens/s\nwire: ${trafficLine(node.traffic.report())}`)
     } finally {
       await node.stop()

@@ -11,7 +11,7 @@ import { trainInMesh, type TrainReport } from '../node/trainer/train.js'
 import { trainTasksInMesh } from '../node/trainer/train-tasks.js'
 import { type Context, defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
-import { describePeer } from './network.js'
+import { bannedBy, describePeer, tellBans } from './network.js'
 import { terminalReporter } from './reporter.js'
 import { untilAborted, watchHost } from './watch-host.js'
 
@@ -34,6 +34,7 @@ export const node = defineCommand({
     const started = await ColaNode.start({ folder, ...defined(init) })
     try {
       describePeer(started, log)
+      tellBans(started, log)
       const lent = model === undefined || hosting === undefined ? undefined : await startHost(started, model, hosting, log)
       const reports = await trainAll(train, async options => await trained(started, options, {
         folder, engine: backend.name, reporter: terminalReporter(context), signal
@@ -45,6 +46,7 @@ export const node = defineCommand({
         engine: engine.name,
         host: lent === undefined ? null : { model: lent.host.model.info.id, steps: lent.host.steps, tokensPerSecond: lent.host.tokensPerSecond },
         train: reports,
+        banned: bannedBy(started),
         bytes: started.traffic.report(),
         bytesByPeer: started.traffic.byPeer()
       }, reports.map(({ name, heldOut: { base, adapted }, adapter }) => `job ${name}: held-out loss ${String(base)} → ${String(adapted)}, ${adapter}`).join('\n'))

@@ -47,7 +47,7 @@ export interface AnswererInit extends ExchangeInit {
 /** What libp2p says of a frame that is longer than it may be, and of frames that nobody asked for yet. */
 const TOO_LONG = new Set(['InvalidDataLengthError', 'InvalidDataLengthLengthError', 'StreamBufferError'])
 
-/** An exchange of which fewer bytes came and went in its time stood still: a link of a kilobyte a second is of no use here. */
+/** An exchange of which fewer bytes came and went until its time ran out stood still: a link of a kilobyte a second is of no use here. */
 const STANDSTILL_BYTES = 64 * 1024
 
 /** Room for the length of a frame, in bytes. */
@@ -95,13 +95,13 @@ export function answerer (
       stream.abort(new ProtocolError(`more exchanges of ${kind} than a peer may have`))
       return
     }
-    const deadline = new Deadline(timeout, `an answer to ${remotePeer.toString()}`)
+    const deadline = new MeteredDeadline(timeout, `an answer to ${remotePeer.toString()}`)
     const { signal } = deadline
     const began = Date.now()
-    const meter = meterOf(stream)
+    stream.addEventListener('message', ({ data }) => { deadline.bytes += data.byteLength })
     stream.addEventListener('close', () => deadline.abort(new ProtocolError('the asker went away')), { once: true })
     try {
-      await exchange(framesOf(stream, remotePeer, init, signal, meter), remotePeer, deadline, connection)
+      await exchange(framesOf(stream, remotePeer, init, signal, deadline), remotePeer, deadline, connection)
       await stream.close({ signal })
       release(stream)
     } catch (thrown) {
@@ -109,7 +109,7 @@ export function answerer (
       stream.log('%p: %s', remotePeer, error)
       stream.abort(error)
       const isLate = signal.aborted && (signal.reason as Error).name === 'TimeoutError'
-      if (isLate && meter.bytes < STANDSTILL_BYTES) breaches?.standstill?.(remotePeer, `exchanges of ${kind} that stand still, one after the other`, began)
+      if (isLate && deadline.bytes < STANDSTILL_BYTES) breaches?.standstill?.(remotePeer, `exchanges of ${kind} that stand still, one after the other`, began)
     } finally {
       deadline.clear()
       admission.leave(remotePeer)
@@ -117,16 +117,17 @@ export function answerer (
   }
 }
 
-/** Bytes of a stream that came, in frames or parts of them, or went. */
-interface Meter { bytes: number }
+/** Knows how many bytes have come, in frames or parts of them, and gone since it was touched. */
+class MeteredDeadline extends Deadline {
+  bytes = 0
 
-function meterOf (stream: Stream): Meter {
-  const meter = { bytes: 0 }
-  stream.addEventListener('message', ({ data }) => { meter.bytes += data.byteLength })
-  return meter
+  override touch (): void {
+    this.bytes = 0
+    super.touch()
+  }
 }
 
-function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind, counter, breaches }: ExchangeInit, signal: AbortSignal, meter: Meter = { bytes: 0 }): Frames {
+function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind, counter, breaches }: ExchangeInit, signal: AbortSignal, meter = { bytes: 0 }): Frames {
   const prefixed = lpStream(stream, { maxDataLength: maxBytes, maxBufferSize: maxUnread * (maxBytes + LENGTH_BYTES) })
   const readPieces = async (): Promise<Uint8ArrayList> => {
     const pieces = await prefixed.read({ signal }).catch((error: unknown) => {
