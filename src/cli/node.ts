@@ -20,7 +20,7 @@ export const node = defineCommand({
   command: 'node',
   describe: 'A daemon in either role or both, as a configuration file says',
   options: {
-    config: { type: 'string', default: 'colanet.json', describe: 'JSON: folder, listen, bootstrap, mdns, localFolder, host: { model, limits }, train: [{ model, data, job, … }]' },
+    config: { type: 'string', default: 'colanet.json', describe: 'JSON: folder, listen, bootstrap, mdns, localFolder, host: { model, limits, quotas }, train: [{ model, data, job, … }]' },
     ...ENGINE_OPTIONS
   },
   examples: [['node --config colanet.json', '{"host": {"model": "models/tiny"}, "train": [{"model": "models/tiny", "data": ["notes.txt"]}]}']],
@@ -58,10 +58,10 @@ export const node = defineCommand({
 })
 
 async function startHost (
-  node: ColaNode, model: LentModel, { model: folder, limits }: NonNullable<NodeConfig['host']>, log: (line: string) => void
+  node: ColaNode, model: LentModel, { model: folder, limits, quotas }: NonNullable<NodeConfig['host']>, log: (line: string) => void
 ): Promise<{ host: Host, stop: () => Promise<void> }> {
   const host = new Host({ model, jobs: node.jobs, limits: defined(limits) })
-  const stop = await lend(node, { host, folder })
+  const stop = await lend(node, { host, folder, quotas: defined(quotas) })
   log(`hosting ${model.info.name}, model ${model.info.id}`)
   const unwatch = watchHost(host, log)
   return {

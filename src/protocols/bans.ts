@@ -74,7 +74,7 @@ export class Bans extends TypedEventEmitter<BansEvents> implements ConductListen
     if (this.has(peer)) return
     const [id, now] = [peer.toString(), this.#now()]
     const known = this.#standstills.get(id) ?? []
-    if (began < (known.at(-1) ?? 0)) return
+    if (began <= (known.at(-1) ?? -Infinity)) return
     const standstills = [...known, now].filter(at => now - at < STANDSTILLS_REMEMBERED)
     putLast(this.#standstills, id, standstills)
     if (standstills.length >= STANDSTILLS) this.#ban(peer, what)

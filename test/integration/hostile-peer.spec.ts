@@ -123,11 +123,17 @@ describe('a hostile peer beside an honest trainer', function () {
       reason: /gossip: contribution data of another job/
     },
     'alters what others have written': {
-      strike: async ({ hostile, host, overheard: [message] }) => message !== undefined && inside(hostile).sendRpc(host.mesh.peerId.toString(), rpcOf({ ...message, data: randomBytes(100) })),
+      strike: async ({ hostile, host, overheard }) => {
+        for (const message of overheard.slice(0, 1)) inside(hostile).sendRpc(host.mesh.peerId.toString(), rpcOf({ ...message, data: randomBytes(100) }))
+        await delay(1)
+      },
       reason: /gossip: a message that its writer did not sign/
     },
     'replays what others have written': {
-      strike: async ({ hostile, host, overheard: [message] }) => message !== undefined && inside(hostile).sendRpc(host.mesh.peerId.toString(), rpcOf(message)),
+      strike: async ({ hostile, host, overheard }) => {
+        for (const message of overheard.slice(0, 1)) inside(hostile).sendRpc(host.mesh.peerId.toString(), rpcOf(message))
+        await delay(1)
+      },
       reason: /gossip: one message more than 16 times/
     },
     'trains with the contribution of another': {
@@ -241,8 +247,8 @@ function topicOf ({ id }: JoinedJob): string {
 /** The job that has been opened at a host. */
 async function jobAt ({ jobs, mesh: { services: { pubsub } } }: ColaNode): Promise<JoinedJob> {
   for (;;) {
-    const [id] = pubsub.getTopics().flatMap(topic => topic.startsWith('colanet/1/job/') ? [topic.slice('colanet/1/job/'.length)] : [])
-    if (id !== undefined) return jobs.get(id)!
+    const topic = pubsub.getTopics().find(topic => topic.startsWith('colanet/1/job/'))
+    if (topic !== undefined) return jobs.get(topic.slice('colanet/1/job/'.length))!
     await delay(5, undefined, { signal: soon() })
   }
 }

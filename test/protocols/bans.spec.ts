@@ -46,7 +46,7 @@ describe('bans', () => {
     const bans = new Bans(() => now)
     const [bad, asleep, seldom] = [await peer(), await peer(), await peer()]
     for (let i = 0; i < 6; i++) {
-      const began = now
+      const began = now + 1
       for (let j = 0; j < 64; j++) bans.standstill(asleep, 'all at once', 0)
       now += 60_000
       expect(bans.has(bad)).to.equal(false)

@@ -110,6 +110,7 @@ export class BlobExchange implements Startable {
         }
         await frames.write(frameOfChunk(chunkOf(held.bytes, held.manifest, index)), held.kind)
         deadline.touch()
+        held.sent?.(peer, index)
       }
     }
   }
