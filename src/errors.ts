@@ -98,6 +98,11 @@ export class HostBusyError extends Error {
   override readonly name = 'HostBusyError'
 }
 
+/** A host has as much of one trainer as it takes on: the same is possible there in a while. */
+export class QuotaError extends Error {
+  override readonly name = 'QuotaError'
+}
+
 /** A host serves another base model than the one it advertised or than the job names. */
 export class ModelMismatchError extends Error {
   override readonly name = 'ModelMismatchError'

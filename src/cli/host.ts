@@ -1,14 +1,17 @@
 import { DEFAULT_LIMITS, Host } from '../node/host/host.js'
 import { lend } from '../node/host/lend.js'
+import { DEFAULT_QUOTAS } from '../node/host/trainer-quotas.js'
 import { inviteToModel } from '../node/invite.js'
 import { ModelThread } from '../node/host/model-thread.js'
 import { ColaNode } from '../node/node.js'
 import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
-import { describePeer, meshInit, NETWORK_OPTIONS } from './network.js'
+import { bannedBy, describePeer, meshInit, NETWORK_OPTIONS, tellBans } from './network.js'
 import { EMBEDDED_MODEL } from './package-root.js'
 import { trafficLine } from './traffic-line.js'
 import { untilAborted, watchHost } from './watch-host.js'
+
+const MB = 1024 * 1024
 
 /** Lends a base model until it is told to stop. */
 export const host = defineCommand({
@@ -21,22 +24,27 @@ export const host = defineCommand({
     maxRows: { type: 'integer', min: 1, default: DEFAULT_LIMITS.rows, describe: 'rows accepted in a batch' },
     maxTokens: { type: 'integer', min: 1, default: DEFAULT_LIMITS.tokens, describe: 'tokens accepted in a batch' },
     maxRank: { type: 'integer', min: 1, default: DEFAULT_LIMITS.rank, describe: 'rank accepted of a low-rank auxiliary' },
+    maxTokensPerMinute: { type: 'integer', min: 1, describe: 'tokens run in a minute for one trainer, which waits then (default: no limit)' },
+    maxJobs: { type: 'integer', min: 1, default: DEFAULT_QUOTAS.jobs, describe: 'jobs of one trainer within ten minutes' },
+    maxWaitingMb: { type: 'integer', min: 1, default: DEFAULT_QUOTAS.waitingBytes / MB, describe: 'MB of data for one trainer that it has not pulled, before it has to' },
     ...ENGINE_OPTIONS
   },
   examples: [
     ['host', 'lends the small model that comes with colanet'],
     ['host --model ~/models/gpt2 --listen /ip4/0.0.0.0/tcp/4001', 'lends GPT-2 on a port of your choice']
   ],
-  handler: async ({ model: folder = EMBEDDED_MODEL, maxRows, maxTokens, maxRank, backend, device, dtype, baseQuantize, threads, spin, memory, folder: nodeFolder, ...network }, { signal, report, log }) => {
+  handler: async ({ model: folder = EMBEDDED_MODEL, maxRows, maxTokens, maxRank, maxTokensPerMinute, maxJobs, maxWaitingMb, backend, device, dtype, baseQuantize, threads, spin, memory, folder: nodeFolder, ...network }, { signal, report, log }) => {
     const model = await ModelThread.open({ folder, log, ...engineOptions({ backend, device, dtype, baseQuantize, threads, spin, memory }) })
     log(`computes on ${model.engine.description}`)
     signal.throwIfAborted()
     const node = await ColaNode.start({ folder: nodeFolder, ...meshInit(network), log })
     try {
       const lender = new Host({ model, jobs: node.jobs, limits: { rows: maxRows, tokens: maxTokens, rank: maxRank } })
-      const stop = await lend(node, { host: lender, folder })
+      const quotas = { jobs: maxJobs, waitingBytes: maxWaitingMb * MB, ...(maxTokensPerMinute !== undefined && { tokensPerMinute: maxTokensPerMinute }) }
+      const stop = await lend(node, { host: lender, folder, quotas })
       log(`hosting ${model.info.name}, model ${model.info.id}`)
       describePeer(node, log)
+      tellBans(node, log)
       log(`others train with it: colanet join ${inviteToModel(node.mesh, model.info.id)} --data THEIR-OWN`)
       log('Ctrl+C stops it')
       const unwatch = watchHost(lender, log)
@@ -45,7 +53,7 @@ export const host = defineCommand({
       await stop()
       const { steps, tokensPerSecond } = lender
       await report({
-        peer: node.mesh.peerId.toString(), model: model.info.id, name: model.info.name, engine: model.engine.name, steps, tokensPerSecond, bytes: node.traffic.report(), bytesByPeer: node.traffic.byPeer()
+        peer: node.mesh.peerId.toString(), model: model.info.id, name: model.info.name, engine: model.engine.name, steps, tokensPerSecond, banned: bannedBy(node), bytes: node.traffic.report(), bytesByPeer: node.traffic.byPeer()
       }, `${steps} training steps served, ${tokensPerSecond.toFixed(0)} tokens/s\nwire: ${trafficLine(node.traffic.report())}`)
     } finally {
       await node.stop()

@@ -19,6 +19,18 @@ export function meshInit ({ listen, bootstrap, mdns, localDiscovery }: Values<ty
   }
 }
 
+/** Says whom the node bans, when it does, and why. */
+export function tellBans ({ bans }: Pick<ColaNode, 'bans'>, log: (line: string) => void): void {
+  bans.addEventListener('ban', ({ detail: { peer, reason, until } }) => {
+    log(`banned ${peer.toString()} until ${new Date(until).toISOString()}: ${reason}`)
+  })
+}
+
+/** Those who are banned now, for a report. */
+export function bannedBy ({ bans }: Pick<ColaNode, 'bans'>): ReadonlyArray<{ peer: string, reason: string, until: string }> {
+  return bans.list().map(({ peer, reason, until }) => ({ peer: peer.toString(), reason, until: new Date(until).toISOString() }))
+}
+
 /** Tells under which id and addresses others reach the node, and those that it is given later, by relays. */
 export function describePeer ({ mesh }: Pick<ColaNode, 'mesh'>, log: (line: string) => void): void {
   const told = new Set<string>()

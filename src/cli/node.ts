@@ -11,7 +11,7 @@ import { trainInMesh, type TrainReport } from '../node/trainer/train.js'
 import { trainTasksInMesh } from '../node/trainer/train-tasks.js'
 import { type Context, defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
-import { describePeer } from './network.js'
+import { bannedBy, describePeer, tellBans } from './network.js'
 import { terminalReporter } from './reporter.js'
 import { untilAborted, watchHost } from './watch-host.js'
 
@@ -20,7 +20,7 @@ export const node = defineCommand({
   command: 'node',
   describe: 'A daemon in either role or both, as a configuration file says',
   options: {
-    config: { type: 'string', default: 'colanet.json', describe: 'JSON: folder, listen, bootstrap, mdns, localFolder, host: { model, limits }, train: [{ model, data, job, … }]' },
+    config: { type: 'string', default: 'colanet.json', describe: 'JSON: folder, listen, bootstrap, mdns, localFolder, host: { model, limits, quotas }, train: [{ model, data, job, … }]' },
     ...ENGINE_OPTIONS
   },
   examples: [['node --config colanet.json', '{"host": {"model": "models/tiny"}, "train": [{"model": "models/tiny", "data": ["notes.txt"]}]}']],
@@ -34,6 +34,7 @@ export const node = defineCommand({
     const started = await ColaNode.start({ folder, ...defined(init), log })
     try {
       describePeer(started, log)
+      tellBans(started, log)
       const lent = model === undefined || hosting === undefined ? undefined : await startHost(started, model, hosting, log)
       const reports = await trainAll(train, async options => await trained(started, options, {
         folder, engine: backend.name, reporter: terminalReporter(context), signal
@@ -45,6 +46,7 @@ export const node = defineCommand({
         engine: engine.name,
         host: lent === undefined ? null : { model: lent.host.model.info.id, steps: lent.host.steps, tokensPerSecond: lent.host.tokensPerSecond },
         train: reports,
+        banned: bannedBy(started),
         bytes: started.traffic.report(),
         bytesByPeer: started.traffic.byPeer()
       }, reports.map(({ name, heldOut: { base, adapted }, adapter }) => `job ${name}: held-out loss ${String(base)} → ${String(adapted)}, ${adapter}`).join('\n'))
@@ -56,10 +58,10 @@ export const node = defineCommand({
 })
 
 async function startHost (
-  node: ColaNode, model: LentModel, { model: folder, limits }: NonNullable<NodeConfig['host']>, log: (line: string) => void
+  node: ColaNode, model: LentModel, { model: folder, limits, quotas }: NonNullable<NodeConfig['host']>, log: (line: string) => void
 ): Promise<{ host: Host, stop: () => Promise<void> }> {
   const host = new Host({ model, jobs: node.jobs, limits: defined(limits) })
-  const stop = await lend(node, { host, folder })
+  const stop = await lend(node, { host, folder, quotas: defined(quotas) })
   log(`hosting ${model.info.name}, model ${model.info.id}`)
   const unwatch = watchHost(host, log)
   return {

@@ -7,7 +7,7 @@ import { describePrivacy } from '../node/trainer/privacy.js'
 import { trainInMesh, type TrainReport } from '../node/trainer/train.js'
 import { type TasksReport, trainTasksInMesh } from '../node/trainer/train-tasks.js'
 import type { Context } from './command.js'
-import { meshInit, type NETWORK_OPTIONS } from './network.js'
+import { meshInit, type NETWORK_OPTIONS, tellBans } from './network.js'
 import type { Values } from './options.js'
 import { terminalReporter } from './reporter.js'
 import { trafficLine } from './traffic-line.js'
@@ -32,6 +32,7 @@ export async function trainInNetwork ({ options, expected = null, folder, backen
   log(`fits on ${description}`)
   try {
     const node = await ColaNode.start({ folder, ...meshInit(network), log })
+    tellBans(node, log)
     try {
       await tell(options.tasks === undefined ? await trainInMesh(node, options, context) : await trainTasksInMesh(node, options, context), report)
     } finally {

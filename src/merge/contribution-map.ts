@@ -32,6 +32,11 @@ export class ContributionMap<R extends Versioned> implements Iterable<R> {
     return this.#latest.get(peer)
   }
 
+  /** Peers that have contributed. */
+  get size (): number {
+    return this.#latest.size
+  }
+
   /** In the order of the peers' ids (UTF-16 code units), which is the order in which contributions are summed. */
   [Symbol.iterator] (): Iterator<R> {
     return [...this.#latest.values()].sort((a, b) => a.peer < b.peer ? -1 : 1).values()

@@ -19,7 +19,9 @@ const configSchema = z.strictObject({
   host: z.strictObject({
     /** A Hugging Face folder. */
     model: z.string().min(1),
-    limits: z.strictObject({ rows: count.optional(), tokens: count.optional(), rank: count.optional() }).default({})
+    limits: z.strictObject({ rows: count.optional(), tokens: count.optional(), rank: count.optional() }).default({}),
+    /** Of any one trainer. */
+    quotas: z.strictObject({ tokensPerMinute: count.optional(), jobs: count.optional(), waitingBytes: count.optional() }).default({})
   }).optional(),
   /** The trainer's role: jobs, one after the other. */
   train: z.array(trainOptionsSchema).default([])

@@ -2,7 +2,7 @@ import type { PeerId } from '@libp2p/interface'
 import { decodeAdapter } from '../gl/adapter-message.js'
 import { type Job, specsOf } from '../job.js'
 import { ContributionMap, isSameVersion, type Versioned } from '../merge/contribution-map.js'
-import type { ContributionRecord } from '../protocols/contribution/index.js'
+import { type ContributionRecord, MAX_RECORDS } from '../protocols/contribution/index.js'
 import { Deadline } from '../protocols/deadline.js'
 import type { AdapterTensors, AuxiliarySpec, Site } from '../types.js'
 
@@ -31,6 +31,8 @@ export interface JobMembersInit {
   readonly sites: readonly Site[]
   /** Gets a contribution's blob. */
   readonly pull: (record: ContributionRecord, signal: AbortSignal) => Promise<Uint8Array>
+  /** Is told of who signed what is no auxiliary of the job, which a node of ours does not. */
+  readonly refused?: (peer: string, what: string) => void
   /** Is told of blobs that are superseded. */
   readonly release: (blob: string) => void
   /** Is told what fails in the background. */
@@ -42,6 +44,9 @@ export interface JobMembersInit {
  * was when it ran the batch, and the others go on meanwhile. Elsewhere only the latest matters.
  */
 const ROUNDS_KEPT = 4
+
+/** Peers of which contributions are heard, by job: as many as are told of. Peers cost nothing to make up. */
+const MAX_MEMBERS = MAX_RECORDS
 
 /** How long a contribution that was only heard of may take to be pulled, in milliseconds. */
 const PULL_TIMEOUT = 120_000
@@ -59,6 +64,8 @@ export class JobMembers extends EventTarget {
   /** When there was last news of a peer, in milliseconds since 1970. */
   readonly #newsAt = new Map<string, number>()
   readonly #pulling = new Set<string>()
+  /** Ids of blobs that are no auxiliaries of the job, by who signed them: the last of each. Others tell of them again. */
+  readonly #refused = new Map<string, string>()
   /** Rounds that are kept of a peer, where they are others than by the job's mode. */
   readonly #kept = new Map<string, number>()
   /** Auxiliaries of each peer by their ids, latest last. */
@@ -85,6 +92,12 @@ export class JobMembers extends EventTarget {
     return isSameVersion(this.#held.get(peer), this.#heard.get(peer))
   }
 
+  /** Whether it is not one of which a later one was heard, and there is room for its peer. */
+  hasUseFor ({ peer, round }: ContributionRecord): boolean {
+    const known = this.#heard.get(peer)
+    return known === undefined ? this.#heard.size < MAX_MEMBERS : round >= known.round
+  }
+
   /** In milliseconds since 1970; 0 for never. */
   newsAt (peer: string): number { return this.#newsAt.get(peer) ?? 0 }
 
@@ -96,6 +109,7 @@ export class JobMembers extends EventTarget {
    * background, the latest of each peer only.
    */
   offer (record: ContributionRecord): void {
+    if (!this.hasUseFor(record)) return
     this.#hear(record)
     this.#fetchInBackground(record.peer)
   }
@@ -113,10 +127,15 @@ export class JobMembers extends EventTarget {
    * @throws {InvalidAdapterError} if it is not one of this job's shapes
    */
   async fetch (record: ContributionRecord, signal: AbortSignal): Promise<void> {
+    await this.#fetch(record, signal)
+  }
+
+  /** @param refused is told what is wrong with the auxiliary */
+  async #fetch (record: ContributionRecord, signal: AbortSignal, refused = this.#init.refused): Promise<void> {
     this.#hear(record)
     const known = this.#held.get(record.peer)
     if (known !== undefined && known.round > record.round) return
-    const contributed = await this.#contributedBy(record, signal)
+    const contributed = await this.#contributedBy(record, signal, refused)
     const changed = this.#held.add(memberOf(record, contributed))
     this.#tidy(record.peer)
     if (changed) this.dispatchEvent(new Event('change'))
@@ -129,14 +148,24 @@ export class JobMembers extends EventTarget {
     return contributed
   }
 
-  async #contributedBy (record: ContributionRecord, signal: AbortSignal): Promise<Contributed> {
+  async #contributedBy (record: ContributionRecord, signal: AbortSignal, refused = this.#init.refused): Promise<Contributed> {
     const { peer, manifest: { id } } = record
     const known = this.#adapters.get(peer)?.get(id)
     if (known !== undefined) return known
-    const { job, sites, pull } = this.#init
-    const contributed = decodeAdapter(await pull(record, signal), specsOf(job), sites)
+    const contributed = this.#decode(record, await this.#init.pull(record, signal), refused)
     this.#adapters.set(peer, (this.#adapters.get(peer) ?? new Map<string, Contributed>()).set(id, contributed))
     return contributed
+  }
+
+  #decode ({ peer, manifest: { id } }: ContributionRecord, bytes: Uint8Array, refused: JobMembersInit['refused']): Contributed {
+    const { job, sites } = this.#init
+    try {
+      return decodeAdapter(bytes, specsOf(job), sites)
+    } catch (error) {
+      this.#refused.set(peer, id)
+      refused?.(peer, `a contribution that is none of its job: ${(error as Error).message}`)
+      throw error
+    }
   }
 
   #hear (record: ContributionRecord): void {
@@ -171,7 +200,7 @@ export class JobMembers extends EventTarget {
       for (let latest = this.#heard.get(peer); latest !== undefined && !this.holdsLatestOf(peer); latest = this.#heard.get(peer)) {
         const deadline = new Deadline(PULL_TIMEOUT, `the contribution of ${peer}`)
         try {
-          await this.fetch(latest.record, deadline.signal)
+          await this.#fetch(latest.record, deadline.signal, this.#refused.get(peer) === latest.id ? () => {} : this.#init.refused)
         } catch (error) {
           if (this.#heard.get(peer) === latest) throw error
         } finally {

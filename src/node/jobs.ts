@@ -5,6 +5,7 @@ import { type Job, jobId } from '../job.js'
 import type { Blobs, BlobStore } from '../protocols/blob/index.js'
 import { type ContributionRecord, type RecordStore, signRecord } from '../protocols/contribution/index.js'
 import { jobTopic, type JobTopic, type PubSub } from '../protocols/topic/index.js'
+import type { BreachListener } from '../protocols/bans.js'
 import type { ByteCounter } from '../protocols/traffic.js'
 import { BlobUnavailableError } from '../errors.js'
 import type { AdapterTensors, Site } from '../types.js'
@@ -16,6 +17,7 @@ export interface JobsNetwork {
   readonly blobs: Blobs
   readonly connectedPeers: () => PeerId[]
   readonly counter: ByteCounter
+  readonly breaches?: BreachListener
 }
 
 export interface JobsInit {
@@ -31,7 +33,7 @@ export interface JobsInit {
 const MAX_JOBS = 256
 
 /** The jobs that this node takes part in, in either role. */
-export class Jobs implements RecordStore {
+export class Jobs implements RecordStore, BreachListener {
   readonly peer: string
   readonly #init: JobsInit
   /** In the order of use. */
@@ -74,6 +76,11 @@ export class Jobs implements RecordStore {
     this.#joined.get(record.job)?.members.offer(record)
   }
 
+  /** Tells the network of what a peer said about a job, where there is a network. */
+  breach (peer: PeerId, what: string): void {
+    this.#init.network?.breaches?.breach(peer, what)
+  }
+
   stop (): void {
     for (const id of [...this.#joined.keys()]) this.#leave(id)
   }
@@ -111,8 +118,10 @@ export class JoinedJob {
     this.sites = sites
     this.peer = peerIdFromPrivateKey(identity).toString()
     this.#init = init
-    this.members = new JobMembers({ job, sites, log, release: blob => store.delete(blob), pull: this.#pull })
-    this.topic = network && jobTopic({ job: this.id, counter: network.counter })(network.pubsub)
+    const refused = (peer: string, what: string): void => { if (peer !== this.peer) network?.breaches?.breach(peerIdFromString(peer), what) }
+    this.members = new JobMembers({ job, sites, log, refused, release: blob => store.delete(blob), pull: this.#pull })
+    const isUseful = (record: ContributionRecord): boolean => this.members.hasUseFor(record)
+    this.topic = network && jobTopic({ job: this.id, counter: network.counter, isUseful, ...(network.breaches && { breaches: network.breaches }) })(network.pubsub)
     this.topic?.addEventListener('contribution', ({ detail: { record } }) => this.members.offer(record))
     this.topic?.start()
   }

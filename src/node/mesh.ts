@@ -43,6 +43,9 @@ const INBOUND_THRESHOLD = 100
 /** The longest frame of gossip that is decoded, in bytes: one message is 64 KiB, but peers that were asked send many in one. */
 const MAX_GOSSIP_FRAME = 4 << 20
 
+/** Gossip that may wait to be sent to a peer, in bytes: one that reads nothing has its stream cut off then, and memory does not grow. */
+const MAX_GOSSIP_WAITING = 4 * MAX_GOSSIP_FRAME
+
 /** A node may compute on its main thread for seconds and answer nothing meanwhile. In milliseconds. */
 const BUSY_TIMEOUT = 30_000
 
@@ -148,6 +151,7 @@ export async function createMesh (init: MeshInit): Promise<Mesh> {
         globalSignaturePolicy: 'StrictSign',
         allowPublishToZeroTopicPeers: true,
         maxInboundDataLength: MAX_GOSSIP_FRAME,
+        maxOutboundBufferSize: MAX_GOSSIP_WAITING,
         scoreParams: {
           IPColocationFactorWeight: 0, // several nodes share an address
           behaviourPenaltyWeight: -1, // a busy node is late, not bad

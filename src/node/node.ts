@@ -4,6 +4,8 @@ import { Bans } from '../protocols/bans.js'
 import { blob, type Blobs, BlobStore } from '../protocols/blob/index.js'
 import { checkup, type Checkups } from '../protocols/checkup/index.js'
 import { contribution, type Contributions } from '../protocols/contribution/index.js'
+import { watchGossip } from '../protocols/gossip-watch.js'
+import { DEFAULT_PEER_LIMITS, type PeerLimits } from '../protocols/peer-limits.js'
 import { Traffic } from '../protocols/traffic.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity } from './identity.js'
@@ -15,6 +17,8 @@ import { useRelays } from './relaying/use-relays.js'
 export interface ColaNodeInit extends Omit<MeshInit, 'identity' | 'bans'> {
   /** Where the node keeps its identity and its state. It is made if it is not there. */
   readonly folder: string
+  /** What any one peer may do here. @default see `PeerLimits` */
+  readonly limits?: Partial<PeerLimits>
 }
 
 /** A running node: the mesh and the protocols that both roles share. */
@@ -33,11 +37,12 @@ export class ColaNode {
   readonly pulses: Pulses
   /** Peers that did what no honest one does. */
   readonly bans: Bans
+  readonly limits: PeerLimits
   readonly log: (error: unknown) => void
   readonly #unlock: () => Promise<void>
   #leaveRelays = (): void => {}
 
-  private constructor (folder: string, identity: PrivateKey, mesh: Mesh, bans: Bans, unlock: () => Promise<void>) {
+  private constructor (folder: string, identity: PrivateKey, mesh: Mesh, bans: Bans, limits: PeerLimits, unlock: () => Promise<void>) {
     const log = mesh.logger.forComponent('colanet:node')
     this.folder = folder
     this.identity = identity
@@ -47,17 +52,20 @@ export class ColaNode {
     this.pulses = new Pulses({ ping: async (peer, options) => await mesh.services.ping.ping(peer, options), counter: this.traffic })
     const counter = this.pulses
     this.bans = bans
+    this.limits = limits
     bans.addEventListener('ban', ({ detail: { peer, reason, until } }) => {
       this.log(`${peer.toString()} is banned until ${new Date(until).toISOString()}: ${reason}`)
-      mesh.hangUp(peer).catch(this.log)
+      for (const connection of mesh.getConnections(peer)) connection.abort(new Error(`banned: ${reason}`)) // to close takes two
     })
+    watchGossip(mesh.services.pubsub, { breaches: bans, messages: limits.messages })
     this.store = new BlobStore()
-    this.blobs = blob({ store: this.store, counter, breaches: bans })(mesh)
-    this.adverts = advert({ pubsub: mesh.services.pubsub, counter, breaches: bans })(mesh)
-    const network = { pubsub: mesh.services.pubsub, blobs: this.blobs, connectedPeers: () => mesh.getPeers(), counter }
+    const conduct = { counter, breaches: bans, limits }
+    this.blobs = blob({ store: this.store, ...conduct })(mesh)
+    this.adverts = advert({ pubsub: mesh.services.pubsub, ...conduct })(mesh)
+    const network = { pubsub: mesh.services.pubsub, blobs: this.blobs, connectedPeers: () => mesh.getPeers(), counter, breaches: bans }
     this.jobs = new Jobs({ identity, store: this.store, log: this.log, network })
-    this.contributions = contribution({ store: this.jobs, counter, breaches: bans })(mesh)
-    this.checkups = checkup({ counter })(mesh)
+    this.contributions = contribution({ store: this.jobs, ...conduct })(mesh)
+    this.checkups = checkup(conduct)(mesh)
     this.#unlock = unlock
   }
 
@@ -66,14 +74,14 @@ export class ColaNode {
    * @throws {InvalidIdentityError} if the folder holds a damaged key
    * @throws {InvalidOptionError} if an address is not a multiaddr
    */
-  static async start ({ folder, ...init }: ColaNodeInit): Promise<ColaNode> {
+  static async start ({ folder, limits, ...init }: ColaNodeInit): Promise<ColaNode> {
     const unlock = await lockFolder(folder)
     let mesh: Mesh | undefined
     try {
       const identity = await loadIdentity(folder)
       const bans = new Bans()
       mesh = await createMesh({ ...init, identity, bans })
-      const node = new ColaNode(folder, identity, mesh, bans, unlock)
+      const node = new ColaNode(folder, identity, mesh, bans, { ...DEFAULT_PEER_LIMITS, ...limits }, unlock)
       await node.blobs.start()
       await node.contributions.start()
       await node.checkups.start()

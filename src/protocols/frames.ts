@@ -1,9 +1,11 @@
-import type { Libp2p, PeerId, Stream, StreamCloseEvent, StreamHandler } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId, Stream, StreamCloseEvent, StreamHandler } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { ProtocolError } from '../errors.js'
 import { Deadline } from './deadline.js'
-import type { BreachListener } from './bans.js'
+import { Admission } from './admission.js'
+import type { BreachListener, ConductListener } from './bans.js'
+import { DEFAULT_PEER_LIMITS, type PeerLimits } from './peer-limits.js'
 import type { ByteCounter } from './traffic.js'
 
 /** What a protocol needs of a libp2p node to ask. */
@@ -32,12 +34,21 @@ export interface ExchangeInit {
   /** What the bytes are counted as. */
   readonly kind: string
   readonly counter: ByteCounter | undefined
-  /** Is told of frames that are longer than `maxBytes`. */
-  readonly breaches?: BreachListener | undefined
+  /** Is told of frames that are longer than `maxBytes`, and of askers that go too far. */
+  readonly breaches?: (BreachListener & Partial<ConductListener>) | undefined
+}
+
+export interface AnswererInit extends ExchangeInit {
+  /** Exchanges of one peer at the same time. */
+  readonly maxStreams: number
+  readonly limits?: PeerLimits | undefined
 }
 
 /** What libp2p says of a frame that is longer than it may be, and of frames that nobody asked for yet. */
 const TOO_LONG = new Set(['InvalidDataLengthError', 'InvalidDataLengthLengthError', 'StreamBufferError'])
+
+/** An exchange of which fewer bytes came and went until its time ran out stood still: a link of a kilobyte a second is of no use here. */
+const STANDSTILL_BYTES = 64 * 1024
 
 /** Room for the length of a frame, in bytes. */
 const LENGTH_BYTES = 8
@@ -68,29 +79,55 @@ export async function converse<T> (
   }
 }
 
-/** Answers a protocol: one call of `exchange` a stream. Its deadline also ends when the asker goes away. */
+/**
+ * Answers a protocol: one call of `exchange` a stream, and no more of them than a peer may have. Its deadline also ends when the asker
+ * goes away.
+ */
 export function answerer (
-  init: ExchangeInit, exchange: (frames: Frames, peer: PeerId, deadline: Deadline) => Promise<void>
+  init: AnswererInit, exchange: (frames: Frames, peer: PeerId, deadline: Deadline, connection: Connection) => Promise<void>
 ): StreamHandler {
-  return async (stream, { remotePeer }) => {
-    const deadline = new Deadline(init.timeout, `an answer to ${remotePeer.toString()}`)
+  const { maxStreams, limits = DEFAULT_PEER_LIMITS, kind, breaches } = init
+  const admission = new Admission({ maxStreams, perSecond: limits.exchanges, kind, breaches })
+  const timeout = Math.min(init.timeout, limits.standstill)
+  return async (stream, connection) => {
+    const { remotePeer } = connection
+    if (!admission.enter(remotePeer)) {
+      stream.abort(new ProtocolError(`more exchanges of ${kind} than a peer may have`))
+      return
+    }
+    const deadline = new MeteredDeadline(timeout, `an answer to ${remotePeer.toString()}`)
     const { signal } = deadline
+    const began = Date.now()
+    stream.addEventListener('message', ({ data }) => { deadline.bytes += data.byteLength })
     stream.addEventListener('close', () => deadline.abort(new ProtocolError('the asker went away')), { once: true })
     try {
-      await exchange(framesOf(stream, remotePeer, init, signal), remotePeer, deadline)
+      await exchange(framesOf(stream, remotePeer, init, signal, deadline), remotePeer, deadline, connection)
       await stream.close({ signal })
       release(stream)
     } catch (thrown) {
       const error = asError(thrown)
       stream.log('%p: %s', remotePeer, error)
       stream.abort(error)
+      const isLate = signal.aborted && (signal.reason as Error).name === 'TimeoutError'
+      if (isLate && deadline.bytes < STANDSTILL_BYTES) breaches?.standstill?.(remotePeer, `exchanges of ${kind} that stand still, one after the other`, began)
     } finally {
       deadline.clear()
+      admission.leave(remotePeer)
     }
   }
 }
 
-function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind, counter, breaches }: ExchangeInit, signal: AbortSignal): Frames {
+/** Knows how many bytes have come, in frames or parts of them, and gone since it was touched. */
+class MeteredDeadline extends Deadline {
+  bytes = 0
+
+  override touch (): void {
+    this.bytes = 0
+    super.touch()
+  }
+}
+
+function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind, counter, breaches }: ExchangeInit, signal: AbortSignal, meter = { bytes: 0 }): Frames {
   const prefixed = lpStream(stream, { maxDataLength: maxBytes, maxBufferSize: maxUnread * (maxBytes + LENGTH_BYTES) })
   const readPieces = async (): Promise<Uint8ArrayList> => {
     const pieces = await prefixed.read({ signal }).catch((error: unknown) => {
@@ -105,6 +142,7 @@ function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind
     read: async () => (await readPieces()).subarray(),
     async write (bytes, countedAs = kind) {
       await prefixed.write(bytes, { signal })
+      meter.bytes += bytes.byteLength
       counter?.count(countedAs, 'sent', bytes.byteLength, peer)
     }
   }

@@ -11,8 +11,8 @@ export function encodeMessage (message: object): Uint8Array {
   return encode(message)
 }
 
-/** Lists say how long they are, and no key stands twice: what one reader takes from a message, all do. */
-const OPTIONS: DecodeOptions = { allowIndefinite: false, rejectDuplicateMapKeys: true }
+/** Lists say how long they are, no key stands twice, and numbers are finite: what one reader takes from a message, all do. */
+const OPTIONS: DecodeOptions = { allowIndefinite: false, rejectDuplicateMapKeys: true, allowNaN: false, allowInfinity: false }
 
 /** @throws {ProtocolError} if the bytes are not CBOR, of too many values, or not such a message */
 export function decodeMessage<T> (schema: z.ZodType<T>, bytes: Uint8Array): T {
@@ -21,11 +21,25 @@ export function decodeMessage<T> (schema: z.ZodType<T>, bytes: Uint8Array): T {
     decoded = decode(bytes, { ...OPTIONS, tokenizer: new BoundedTokens(bytes, OPTIONS) })
   } catch (cause) {
     if (cause instanceof ProtocolError) throw cause
-    throw new ProtocolError(`${bytes.byteLength} bytes that are not CBOR`, { cause })
+    throw new ProtocolError(`${bytes.byteLength} bytes that are not CBOR, or with a number that is not finite`, { cause })
   }
   const parsed = schema.safeParse(decoded)
-  if (!parsed.success) throw new ProtocolError(`a message that does not follow the protocol: ${z.prettifyError(parsed.error)}`)
+  if (!parsed.success) throw new ProtocolError(`a message that does not follow the protocol: ${z.prettifyError(parsed.error)}`, { cause: parsed.error })
   return parsed.data
+}
+
+/**
+ * Whether what `decodeMessage` refuses is a message of no version: it is not CBOR, has a number that is not finite, or contradicts
+ * itself, as a manifest does whose id is not the hash of its chunks. Another version may have further keys and other values.
+ */
+export function isMalformed ({ cause }: Error): boolean {
+  return !(cause instanceof z.ZodError) || cause.issues.every(isContradiction)
+}
+
+/** Of a union it is enough that the message would be one of its kinds but for that. */
+function isContradiction (issue: z.core.$ZodIssue): boolean {
+  if (issue.code === 'invalid_union') return issue.errors.some(issues => issues.length > 0 && issues.every(isContradiction))
+  return issue.code === 'custom'
 }
 
 /** Sha-256 in hex. */

@@ -1,23 +1,32 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PeerId } from '@libp2p/interface'
 import { expect } from 'chai'
 import { pEvent } from 'p-event'
 import { startBackend } from '../../src/engine/backend.js'
+import type { Job } from '../../src/job.js'
 import { ModelThread } from '../../src/node/host/model-thread.js'
 import type { ColaNode } from '../../src/node/node.js'
 import { parseTrainOptions } from '../../src/node/trainer/options.js'
 import type { TrainContext } from '../../src/node/trainer/place.js'
 import { trainInMesh, trainLocally } from '../../src/node/trainer/train.js'
 import { BLOB_PROTOCOL } from '../../src/protocols/blob/index.js'
-import { CONTRIBUTION_PROTOCOL } from '../../src/protocols/contribution/index.js'
+import { ADVERT_TOPIC } from '../../src/protocols/advert/constants.js'
+import { CONTRIBUTION_PROTOCOL, type ContributionRecord, signRecord } from '../../src/protocols/contribution/index.js'
+import { encodeMessage } from '../../src/protocols/message.js'
 import { manifestOf } from '../../src/tensor/chunks.js'
+import { listening, scoreOf } from '../protocols/gossipers.js'
 import { answerWith, endOf, soon } from '../protocols/nodes.js'
 import { failureOf } from '../support/failure.js'
 import { FIXTURES } from '../support/fixtures.js'
 import { hear, Nodes } from './liar.js'
 
 const MODEL = join(FIXTURES, 'gpt2-odd')
+const SITES = [{ name: 'h', inFeatures: 2, outFeatures: 2 }]
+const JOB: Job = {
+  name: 'test', model: 'a'.repeat(64), sites: ['h'], auxiliary: { rank: 1, alpha: 1 }, kinds: ['low-rank'], mode: 'alone', merge: 'during', interval: 1, seed: 0
+}
 
 describe('a peer that does what no honest one does', function () {
   this.timeout(60_000)
@@ -89,4 +98,51 @@ describe('a peer that does what no honest one does', function () {
     }
     expect(honest.bans.list()).to.deep.equal([])
   })
+
+  it('is not banned for gossip that is late, of another version, or of another clock, which an honest peer may pass on', async () => {
+    const [honest, other] = await connected()
+    const joined = honest.jobs.join(JOB, SITES)
+    const topic = `colanet/1/job/${joined.id}`
+    await listening(other.mesh.services.pubsub, topic, honest.mesh.peerId)
+    const author = await generateKeyPair('Ed25519')
+    const recordOf = async (round: number): Promise<ContributionRecord> => await signRecord(author, { job: joined.id, round, tokens: 1, final: false, manifest: manifestOf(randomBytes(9)) })
+    const gossip = async (name: string, message: object): Promise<void> => { await other.mesh.services.pubsub.publish(name, encodeMessage(message)) }
+    const advertOf = (fields: object): object => ({ ...offer(other), ...fields })
+    for (let i = 1; i <= 5; i++) {
+      await gossip(topic, { type: 'contribution', record: await recordOf(10) })
+      await gossip(topic, { type: 'contribution', record: await recordOf(i) })
+      await gossip(topic, { type: 'contribution', record: await recordOf(i), surprise: true })
+      await gossip(topic, { type: 'surprise', i })
+      await gossip(ADVERT_TOPIC, advertOf({ expires: Date.now() - i }))
+      await gossip(ADVERT_TOPIC, advertOf({ expires: Date.now() + 3_600_000 + i }))
+      await gossip(ADVERT_TOPIC, advertOf({ tokensPerSecond: -i, expires: Date.now() + 10_000 }))
+    }
+    const heard = pEvent(joined.members, 'change', { filter: () => joined.members.heard.some(({ round }) => round === 11), signal: soon() })
+    await gossip(topic, { type: 'contribution', record: await recordOf(11) })
+    await heard
+    expect(joined.members.heard.map(({ round }) => round)).to.deep.equal([11])
+    expect(honest.bans.list()).to.deep.equal([])
+    expect(scoreOf(honest.mesh.services.pubsub, other.mesh.peerId)).to.be.at.least(0)
+  })
 })
+
+/** What a host would say of itself, but for the lease. */
+function offer (node: ColaNode): object {
+  return {
+    peer: node.mesh.peerId.toString(),
+    model: 'a'.repeat(64),
+    name: 'test',
+    task: 'CAUSAL_LM',
+    sites: SITES,
+    output: 'h',
+    defaultSites: ['h'],
+    fanInFanOut: false,
+    positions: 8,
+    vocabSize: 9,
+    labels: [],
+    limits: { rows: 1, tokens: 1, rank: 1 },
+    tokensPerSecond: 1,
+    engine: 'test',
+    files: {}
+  }
+}

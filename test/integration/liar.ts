@@ -6,7 +6,7 @@ import { decode } from 'cborg'
 import { Host } from '../../src/node/host/host.js'
 import { lend } from '../../src/node/host/lend.js'
 import type { LentModel } from '../../src/node/host/lent-model.js'
-import { ColaNode } from '../../src/node/node.js'
+import { ColaNode, type ColaNodeInit } from '../../src/node/node.js'
 import { BLOB_PROTOCOL } from '../../src/protocols/blob/index.js'
 import { CONTRIBUTION_PROTOCOL, type ContributionRecord } from '../../src/protocols/contribution/index.js'
 import { type OpenReply, STEP_PROTOCOL, type StepReply, type StepRequest, stepServer } from '../../src/protocols/step/index.js'
@@ -47,8 +47,8 @@ export class Nodes {
     this.#model = model
   }
 
-  async add (folder?: string): Promise<ColaNode> {
-    const node = await ColaNode.start({ folder: folder ?? await this.folder(), listen: LOOPBACK, localFolder: false })
+  async add (folder?: string, limits: ColaNodeInit['limits'] = {}): Promise<ColaNode> {
+    const node = await ColaNode.start({ folder: folder ?? await this.folder(), listen: LOOPBACK, localFolder: false, limits })
     this.#all.push(node)
     return node
   }

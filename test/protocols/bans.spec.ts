@@ -41,6 +41,26 @@ describe('bans', () => {
     expect(bans.gater().denyInboundEncryptedConnection?.(one, undefined as never)).to.equal(false)
   })
 
+  it('take six exchanges that stand still, each begun when the one before was given up', async () => {
+    let now = 0
+    const bans = new Bans(() => now)
+    const [bad, asleep, seldom] = [await peer(), await peer(), await peer()]
+    for (let i = 0; i < 6; i++) {
+      const began = now + 1
+      for (let j = 0; j < 64; j++) bans.standstill(asleep, 'all at once', 0)
+      now += 60_000
+      expect(bans.has(bad)).to.equal(false)
+      bans.standstill(bad, 'one after the other', began)
+    }
+    expect(bans.list().map(({ peer, reason }) => [peer, reason])).to.deep.equal([[bad, 'one after the other']])
+    for (let i = 0; i < 20; i++) {
+      const began = now
+      now += 3 * 60_000
+      bans.standstill(seldom, 'now and then', began)
+    }
+    expect([bans.has(asleep), bans.has(seldom)]).to.deep.equal([false, false])
+  })
+
   it('remember no more than so many peers', async () => {
     const bans = new Bans()
     const one = await peer()

@@ -121,10 +121,8 @@ export class Host {
    * @throws {NonFiniteError} if the loss is NaN or infinite
    */
   async step (peer: PeerId, request: StepRequest, delivery: Delivery, signal: AbortSignal): Promise<HostedStep> {
-    const joined = this.jobs.get(request.job)
-    if (joined === undefined) throw new UnknownJobError(`job ${request.job} is not open here`)
-    checkBatch(request.batch, this.model.info)
-    this.#checkSize(request)
+    const joined = this.#joined(request)
+    this.check(request)
     const unknown = request.sites.find(site => !joined.job.sites.includes(site))
     if (unknown !== undefined) throw new UnknownSiteError(`${unknown} is no site of the job`)
     const own = await this.#take(peer, request, joined, signal)
@@ -166,20 +164,42 @@ export class Host {
   async #take (peer: PeerId, { contribution, job: id }: StepRequest, { job, members }: JoinedJob, signal: AbortSignal): Promise<Member | undefined> {
     if (contribution === null) return undefined
     if (contribution.job !== id || contribution.peer !== peer.toString()) {
-      throw new ProtocolError('the contribution of a step must be of its job, and its trainer\'s own')
+      throw this.#forgery(peer, 'the contribution of a step must be of its job, and its trainer\'s own')
     }
-    if (!await verifyRecord(contribution)) throw new ProtocolError('the contribution\'s signature is wrong')
+    if (!await verifyRecord(contribution)) throw this.#forgery(peer, 'the contribution\'s signature is wrong')
     await members.fetch(contribution, signal)
     return job.mode === 'joint' ? undefined : memberOf(contribution, await members.contributedBy(contribution, signal))
   }
 
-  #checkSize ({ batch }: StepRequest): void {
+  /** No trainer sends what it did not sign. */
+  #forgery (peer: PeerId, what: string): ProtocolError {
+    this.jobs.breach(peer, what)
+    return new ProtocolError(what)
+  }
+
+  #joined ({ job }: StepRequest): JoinedJob {
+    const joined = this.jobs.get(job)
+    if (joined === undefined) throw new UnknownJobError(`job ${job} is not open here`)
+    return joined
+  }
+
+  /**
+   * What a step takes, in tokens.
+   *
+   * @throws {UnknownJobError} if the job was not opened here
+   * @throws {InvalidBatchError} if the batch does not fit the model or the limits
+   */
+  check (request: StepRequest): number {
+    const { batch } = request
     const { rows } = batch
+    this.#joined(request)
+    checkBatch(batch, this.model.info)
     if (rows > this.limits.rows) throw new InvalidBatchError(`${rows} rows; this host accepts at most ${this.limits.rows} in a batch`)
     const tokens = tokensOf(batch, this.model.info.sites)
     if (tokens > this.limits.tokens) {
       throw new InvalidBatchError(`${rows} rows of ${tokens / rows} tokens; this host accepts at most ${this.limits.tokens} tokens in a batch`)
     }
+    return tokens
   }
 
   #site (name: string): Site {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { jobId } from '../../job.js'
 import type { Manifest } from '../../tensor/chunks.js'
 import { encodeWeightNorms } from '../../tensor/weight-norms.js'
 import type { Offer } from '../../protocols/advert/index.js'
@@ -9,6 +10,7 @@ import type { ColaNode } from '../node.js'
 import type { Host } from './host.js'
 import { Lending, Lendings } from './lendings.js'
 import { LentBlobs } from './lent-blobs.js'
+import { TrainerAccounts, type TrainerQuotas } from './trainer-quotas.js'
 
 /** Files that a trainer needs to turn its data into what the model takes. */
 const DATA_FILES = ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', PROCESSOR_FILE]
@@ -17,6 +19,8 @@ export interface LendInit {
   readonly host: Host
   /** The model's folder, whose tokenizer or image processor is offered too. */
   readonly folder: string
+  /** What it has of any one trainer. @default see `TrainerQuotas` */
+  readonly quotas?: Partial<TrainerQuotas>
 }
 
 /**
@@ -24,16 +28,20 @@ export interface LendInit {
  * and stay to be pulled until the trainer's next steps, see `Lendings`.
  *
  * @returns stops it
+ * @throws {InvalidOptionError} if a quota is not possible
  */
-export async function lend (node: ColaNode, { host, folder }: LendInit): Promise<() => Promise<void>> {
+export async function lend (node: ColaNode, { host, folder, quotas }: LendInit): Promise<() => Promise<void>> {
   const files = await dataFiles(node, folder)
   const lendings = new Lendings()
+  const accounts = new TrainerAccounts(quotas)
   const blobs = new LentBlobs(node.store)
   const server = stepServer({
     counter: node.traffic,
     breaches: node.bans,
+    limits: node.limits,
     handler: {
       open: async (peer, job, signal) => {
+        accounts.useJob(peer.toString(), jobId(job))
         const opened = host.open(job)
         await node.contributions.sync(peer, host.jobs.join(job, opened.sites).id, { signal }).catch(node.log)
         const norms = await host.startNorms(job)
@@ -42,6 +50,9 @@ export async function lend (node: ColaNode, { host, folder }: LendInit): Promise
       step: async (peer, request, signal) => {
         const trainer = peer.toString()
         lendings.release(trainer, request)
+        const tokens = host.check(request)
+        accounts.useJob(trainer, request.job)
+        accounts.useTokens(trainer, tokens, lendings.waitingBefore(trainer, request))
         const { reply, parts } = await host.step(peer, request, 'parts', signal)
         if (request.purpose === 'train') {
           const lending = new Lending({ node, blobs, peer, request, reply })

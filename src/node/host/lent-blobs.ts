@@ -6,6 +6,8 @@ import type { EncodedPart } from './encoded-part.js'
 interface Lent {
   readonly part: EncodedPart
   readonly to: readonly PeerId[]
+  /** Chunks that each of them has been sent, by its id. */
+  readonly sent: Map<string, Set<number>>
 }
 
 /** Parts of adaptation data as blobs. Several steps may have the same bytes, which are held once, until the last lets go of them. */
@@ -21,7 +23,15 @@ export class LentBlobs {
     const { id } = part.manifest
     const lent = this.#lent.get(id)
     if (lent !== undefined) part.release?.()
-    this.#hold(id, { part: lent?.part ?? part, to: [...lent?.to ?? [], trainer] })
+    this.#hold(id, { part: lent?.part ?? part, to: [...lent?.to ?? [], trainer], sent: lent?.sent ?? new Map<string, Set<number>>() })
+  }
+
+  /** Bytes of it that a trainer has not been sent. */
+  waiting (id: string, trainer: PeerId): number {
+    const lent = this.#lent.get(id)
+    if (lent === undefined) return 0
+    const { size, chunkSize } = lent.part.manifest
+    return Math.max(0, size - chunkSize * (lent.sent.get(trainer.toString())?.size ?? 0))
   }
 
   /** One of those that were added for a trainer. */
@@ -40,9 +50,11 @@ export class LentBlobs {
   }
 
   #hold (id: string, lent: Lent): void {
-    const { part: { manifest, bytes }, to } = lent
+    const { part: { manifest, bytes }, to, sent } = lent
     this.#lent.set(id, lent)
     this.#store.delete(id)
-    this.#store.add({ manifest, bytes, kind: 'adaptation', to })
+    this.#store.add({
+      manifest, bytes, kind: 'adaptation', to, sent: (peer, chunk) => { sent.set(peer.toString(), (sent.get(peer.toString()) ?? new Set()).add(chunk)) }
+    })
   }
 }

@@ -62,6 +62,8 @@ export class MeshHosts implements StepRunner {
   readonly #failedAt = new WeakMap<Error, RemoteHost>()
   /** Since when no step has gone well, in milliseconds since 1970. */
   #failingSince: number | undefined
+  /** Times in a row that a host has said to wait. */
+  #waits = 0
   /** The host at which the job was opened again because it had forgotten it. */
   #reopened: string | undefined
 
@@ -79,6 +81,7 @@ export class MeshHosts implements StepRunner {
     try {
       const result = await host.run(step, use, signal)
       this.#failingSince = undefined
+      this.#waits = 0
       if (host === this.#current) this.#trust(host)
       return result
     } catch (error) {
@@ -91,11 +94,27 @@ export class MeshHosts implements StepRunner {
   async recover (error: Error, signal: AbortSignal): Promise<void> {
     const host = this.#failedAt.get(error)
     if (host === undefined) throw error
+    if (error.name === errors.QuotaError.name && host === this.#current && !this.#hasOther(host)) {
+      await this.#wait(error, signal)
+      return
+    }
     if (host === this.#current) {
       this.#leave(host, error)
       if (this.#isFinal(error)) throw error
     }
     await this.#host(signal)
+  }
+
+  /** Whether another host is on offer that is not passed over. */
+  #hasOther ({ peer: current }: RemoteHost): boolean {
+    const now = Date.now()
+    return this.#offers().some(({ peer }) => peer !== current.toString() && (this.#failures.get(peer)?.until ?? 0) <= now)
+  }
+
+  /** The host is well, and has enough of this trainer for now. */
+  async #wait (error: Error, signal: AbortSignal): Promise<void> {
+    if (this.#waits === 0) this.#init.reporter.log(`waiting for the host: ${error.message}`)
+    await delay(pauseAfter(++this.#waits, PAUSES), undefined, { signal })
   }
 
   async #host (signal: AbortSignal): Promise<RemoteHost> {
@@ -126,6 +145,7 @@ export class MeshHosts implements StepRunner {
 
   /** Whether every host on offer has said no, or no step has gone well for as long as a host is looked for. */
   #isFinal ({ name }: Error): boolean {
+    if (name === errors.QuotaError.name) return false // it is a matter of time
     this.#failingSince ??= Date.now()
     if (Date.now() - this.#failingSince > this.#init.patience) return true
     return FINAL.includes(name) && this.#offers().every(({ peer }) => FINAL.includes(this.#failures.get(peer)?.error.name ?? ''))

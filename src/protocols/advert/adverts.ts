@@ -11,7 +11,8 @@ import { type Answerer, answerer, converse, type Dialer, type Frames } from '../
 import { decodeMessage, encodeMessage } from '../message.js'
 import { pauseAfter } from '../pauses.js'
 import { MAX_ANNOUNCEMENT_BYTES, type PubSub, Topic, type Verdict } from '../topic/index.js'
-import type { BreachListener } from '../bans.js'
+import type { ConductListener } from '../bans.js'
+import type { PeerLimits } from '../peer-limits.js'
 import type { ByteCounter } from '../traffic.js'
 import { ADVERT_PROTOCOL, ADVERT_TOPIC, LEASE, MAX_ANSWER_BYTES, MAX_HOSTS, MAX_INBOUND_STREAMS, MAX_LEASE, MAX_REQUEST_BYTES, PROVIDE_INTERVAL, SEARCH_PAUSES, TIMEOUT } from './constants.js'
 import { type Advert, advertSchema, answerSchema, type Offer } from './schema.js'
@@ -21,7 +22,8 @@ export type AdvertComponents = Answerer & Dialer & Pick<Libp2p, 'peerId' | 'regi
 export interface AdvertInit {
   readonly pubsub: PubSub
   readonly counter?: ByteCounter
-  readonly breaches?: BreachListener
+  readonly breaches?: ConductListener
+  readonly limits?: PeerLimits
   /** How long a lease lasts, in milliseconds. It is renewed three times as often. @default 30_000 */
   readonly lease?: number
 }
@@ -32,8 +34,9 @@ const SHA2_256 = 0x12
 export class HeardAdverts implements Startable {
   readonly #components: AdvertComponents
   readonly #lease: number
+  readonly #limits: PeerLimits | undefined
   readonly #log: Logger
-  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined, readonly breaches: BreachListener | undefined }
+  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined, readonly breaches: ConductListener | undefined }
   readonly #topic: Topic<Advert>
   /** The latest of each host, in the order in which they were heard. */
   readonly #heard = new Map<string, Advert>()
@@ -44,9 +47,10 @@ export class HeardAdverts implements Startable {
   #provided: { readonly model: string, readonly at: number } | undefined
   #registration: string | undefined
 
-  constructor (components: AdvertComponents, { pubsub, counter, breaches, lease = LEASE }: AdvertInit) {
+  constructor (components: AdvertComponents, { pubsub, counter, breaches, limits, lease = LEASE }: AdvertInit) {
     this.#components = components
     this.#lease = lease
+    this.#limits = limits
     this.#log = components.logger.forComponent('colanet:advert')
     this.#exchange = { timeout: TIMEOUT, kind: 'advert', counter, breaches }
     this.#topic = new Topic(pubsub, {
@@ -55,13 +59,14 @@ export class HeardAdverts implements Startable {
       judge: (advert, from) => this.#judge(advert, from),
       onMessage: advert => this.#hear(advert),
       kind: () => 'advert',
-      counter
+      counter,
+      breaches
     })
   }
 
   async start (): Promise<void> {
     this.#topic.start()
-    const handler = answerer({ ...this.#exchange, maxBytes: MAX_REQUEST_BYTES }, this.#onStream)
+    const handler = answerer({ ...this.#exchange, maxBytes: MAX_REQUEST_BYTES, maxStreams: MAX_INBOUND_STREAMS, limits: this.#limits }, this.#onStream)
     await this.#components.handle(ADVERT_PROTOCOL, handler, { maxInboundStreams: MAX_INBOUND_STREAMS })
     this.#registration = await this.#components.register(ADVERT_PROTOCOL, { onConnect: peer => this.#inBackground(this.#ask(peer)) })
     for (const peer of this.#components.getPeers()) this.#inBackground(this.#ask(peer))
@@ -158,7 +163,10 @@ export class HeardAdverts implements Startable {
       await frames.write(encodeMessage({}))
       return decodeMessage(answerSchema, await frames.read())
     })
-    if (advert !== null && this.#judge(advert, peer) === 'accept') this.#hear(advert)
+    if (advert === null) return
+    const verdict = this.#judge(advert, peer)
+    if (verdict === 'accept') this.#hear(advert)
+    else if (verdict !== 'ignore') this.#exchange.breaches?.breach(peer, verdict.reject)
   }
 
   readonly #onStream = async (frames: Frames): Promise<void> => {
@@ -172,8 +180,8 @@ export class HeardAdverts implements Startable {
   }
 
   #judge (advert: Advert, from: PeerId): Verdict {
-    if (advert.peer !== from.toString() || advert.expires > Date.now() + MAX_LEASE) return 'reject'
-    return isLive(advert) ? 'accept' : 'ignore' // gossip may be late
+    if (advert.peer !== from.toString()) return { reject: 'an advert in the name of another peer' }
+    return isLive(advert) && advert.expires <= Date.now() + MAX_LEASE ? 'accept' : 'ignore' // gossip may be late, and clocks differ
   }
 
   #hear (advert: Advert): void {

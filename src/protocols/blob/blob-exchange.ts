@@ -4,7 +4,8 @@ import { checkManifest, chunkOf, type Manifest } from '../../tensor/chunks.js'
 import type { Deadline } from '../deadline.js'
 import { type Answerer, answerer, type Dialer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
-import type { BreachListener } from '../bans.js'
+import type { ConductListener } from '../bans.js'
+import type { PeerLimits } from '../peer-limits.js'
 import type { ByteCounter } from '../traffic.js'
 import type { BlobStore } from './blob-store.js'
 import { frameOfChunk } from './chunk-frame.js'
@@ -18,7 +19,8 @@ export interface BlobInit {
   /** What is served, and where what is pulled goes. */
   readonly store: BlobStore
   readonly counter?: ByteCounter
-  readonly breaches?: BreachListener
+  readonly breaches?: ConductListener
+  readonly limits?: PeerLimits
   /** How long a holder may send nothing before the next one is asked, in milliseconds. @default 10_000 */
   readonly idleTimeout?: number
 }
@@ -27,20 +29,22 @@ export class BlobExchange implements Startable {
   readonly #components: BlobComponents
   readonly #store: BlobStore
   readonly #counter: ByteCounter | undefined
-  readonly #breaches: BreachListener | undefined
+  readonly #breaches: ConductListener | undefined
+  readonly #limits: PeerLimits | undefined
   readonly #idleTimeout: number
   readonly #transfers = new Map<string, Transfer>()
 
-  constructor (components: BlobComponents, { store, counter, breaches, idleTimeout = IDLE_TIMEOUT }: BlobInit) {
+  constructor (components: BlobComponents, { store, counter, breaches, limits, idleTimeout = IDLE_TIMEOUT }: BlobInit) {
     this.#components = components
     this.#store = store
     this.#counter = counter
     this.#breaches = breaches
+    this.#limits = limits
     this.#idleTimeout = idleTimeout
   }
 
   async start (): Promise<void> {
-    const init = { maxBytes: MAX_REQUEST_BYTES, maxUnread: MAX_UNREAD_REQUESTS, timeout: ASKER_TIMEOUT, kind: 'blob', counter: this.#counter, breaches: this.#breaches }
+    const init = { maxBytes: MAX_REQUEST_BYTES, maxUnread: MAX_UNREAD_REQUESTS, timeout: ASKER_TIMEOUT, kind: 'blob', counter: this.#counter, breaches: this.#breaches, maxStreams: MAX_INBOUND_STREAMS, limits: this.#limits }
     await this.#components.handle(BLOB_PROTOCOL, answerer(init, this.#onStream), { maxInboundStreams: MAX_INBOUND_STREAMS })
   }
 
@@ -106,6 +110,7 @@ export class BlobExchange implements Startable {
         }
         await frames.write(frameOfChunk(chunkOf(held.bytes, held.manifest, index)), held.kind)
         deadline.touch()
+        held.sent?.(peer, index)
       }
     }
   }

@@ -10,6 +10,8 @@ export interface HeldBlob {
   readonly kind: string
   /** Who alone may pull it. @default anyone */
   readonly to?: readonly PeerId[]
+  /** Is told of each chunk that was sent. */
+  readonly sent?: (to: PeerId, chunk: number) => void
 }
 
 /** Blobs in memory, by their ids. When they outgrow it, those leave that were not used for longest. */

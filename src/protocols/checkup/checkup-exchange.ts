@@ -1,8 +1,11 @@
 import type { Connection, Libp2p, PeerId, Startable } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { Deadline } from '../deadline.js'
 import { describeDialError } from '../dial-error.js'
 import { type Answerer, answerer, converse, type Dialer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
+import type { ConductListener } from '../bans.js'
+import type { PeerLimits } from '../peer-limits.js'
 import type { ByteCounter } from '../traffic.js'
 import { CHECKUP_PROTOCOL, DIAL_TIMEOUT, MAX_ANSWER_BYTES, MAX_INBOUND_STREAMS, MAX_PORTS, MAX_REASON, MAX_REQUEST_BYTES, TIMEOUT } from './constants.js'
 import { answerSchema, type Checkup, requestSchema } from './schema.js'
@@ -11,6 +14,8 @@ export type CheckupComponents = Answerer & Dialer & Pick<Libp2p, 'dial'>
 
 export interface CheckupInit {
   readonly counter?: ByteCounter
+  readonly breaches?: ConductListener
+  readonly limits?: PeerLimits
   /** The clock that is told, in milliseconds since 1970. @default Date.now */
   readonly now?: () => number
 }
@@ -18,19 +23,19 @@ export interface CheckupInit {
 export class CheckupExchange implements Startable {
   readonly #components: CheckupComponents
   readonly #now: () => number
-  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined }
+  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined, readonly breaches: ConductListener | undefined }
+  readonly #limits: PeerLimits | undefined
 
-  constructor (components: CheckupComponents, { counter, now = Date.now }: CheckupInit) {
+  constructor (components: CheckupComponents, { counter, breaches, limits, now = Date.now }: CheckupInit) {
     this.#components = components
     this.#now = now
-    this.#exchange = { timeout: TIMEOUT, kind: 'checkup', counter }
+    this.#exchange = { timeout: TIMEOUT, kind: 'checkup', counter, breaches }
+    this.#limits = limits
   }
 
   async start (): Promise<void> {
-    await this.#components.handle(CHECKUP_PROTOCOL, async (stream, connection) => {
-      const init = { ...this.#exchange, maxBytes: MAX_REQUEST_BYTES }
-      await answerer(init, async frames => await this.#answer(frames, connection))(stream, connection)
-    }, { maxInboundStreams: MAX_INBOUND_STREAMS })
+    const handler = answerer({ ...this.#exchange, maxBytes: MAX_REQUEST_BYTES, maxStreams: MAX_INBOUND_STREAMS, limits: this.#limits }, this.#onStream)
+    await this.#components.handle(CHECKUP_PROTOCOL, handler, { maxInboundStreams: MAX_INBOUND_STREAMS })
   }
 
   async stop (): Promise<void> {
@@ -46,7 +51,7 @@ export class CheckupExchange implements Startable {
   }
 
   /** The time is taken last, so that it is not older than the answer. */
-  async #answer (frames: Frames, { remoteAddr, remotePeer }: Connection): Promise<void> {
+  readonly #onStream = async (frames: Frames, remotePeer: PeerId, _: Deadline, { remoteAddr }: Connection): Promise<void> => {
     const { ports } = decodeMessage(requestSchema, await frames.read())
     const ip = addressOf(remoteAddr)
     const dialled = ip === undefined ? [] : await Promise.all([...new Set(ports)].map(async port => ({ port, error: await this.#dial(ip, port, remotePeer) })))

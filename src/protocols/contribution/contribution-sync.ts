@@ -1,7 +1,8 @@
 import type { PeerId, Startable } from '@libp2p/interface'
 import { type Answerer, answerer, converse, type Dialer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
-import type { BreachListener } from '../bans.js'
+import type { ConductListener } from '../bans.js'
+import type { PeerLimits } from '../peer-limits.js'
 import type { ByteCounter } from '../traffic.js'
 import { CONTRIBUTION_PROTOCOL, MAX_ANSWER_BYTES, MAX_INBOUND_STREAMS, MAX_RECORDS, MAX_REQUEST_BYTES, TIMEOUT } from './constants.js'
 import { type ContributionRecord, verifyRecord } from './record.js'
@@ -20,22 +21,25 @@ export interface RecordStore {
 export interface ContributionInit {
   readonly store: RecordStore
   readonly counter?: ByteCounter
-  readonly breaches?: BreachListener
+  readonly breaches?: ConductListener
+  readonly limits?: PeerLimits
 }
 
 export class ContributionSync implements Startable {
   readonly #components: ContributionComponents
   readonly #store: RecordStore
-  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined, readonly breaches: BreachListener | undefined }
+  readonly #limits: PeerLimits | undefined
+  readonly #exchange: { readonly timeout: number, readonly kind: string, readonly counter: ByteCounter | undefined, readonly breaches: ConductListener | undefined }
 
-  constructor (components: ContributionComponents, { store, counter, breaches }: ContributionInit) {
+  constructor (components: ContributionComponents, { store, counter, breaches, limits }: ContributionInit) {
     this.#components = components
     this.#store = store
+    this.#limits = limits
     this.#exchange = { timeout: TIMEOUT, kind: 'contribution', counter, breaches }
   }
 
   async start (): Promise<void> {
-    const handler = answerer({ ...this.#exchange, maxBytes: MAX_REQUEST_BYTES }, this.#onStream)
+    const handler = answerer({ ...this.#exchange, maxBytes: MAX_REQUEST_BYTES, maxStreams: MAX_INBOUND_STREAMS, limits: this.#limits }, this.#onStream)
     await this.#components.handle(CONTRIBUTION_PROTOCOL, handler, { maxInboundStreams: MAX_INBOUND_STREAMS })
   }
 

@@ -4,7 +4,7 @@ import { MAX_REFUSAL } from './constants.js'
 /** What a host may say is wrong. Other errors are its own affair, and their messages stay with it. */
 const REFUSALS = new Map([
   errors.BlobUnavailableError, errors.EngineError, errors.HostBusyError, errors.InvalidAdapterError, errors.InvalidBatchError, errors.InvalidOptionError, errors.MemoryLimitError,
-  errors.InvalidTensorError, errors.ModelMismatchError, errors.NonFiniteError, errors.ProtocolError,
+  errors.InvalidTensorError, errors.ModelMismatchError, errors.NonFiniteError, errors.ProtocolError, errors.QuotaError,
   errors.RefusedError, errors.UnknownJobError, errors.UnknownSiteError
 ].map(refusal => [refusal.name, refusal]))
 

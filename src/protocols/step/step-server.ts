@@ -3,7 +3,8 @@ import type { Job } from '../../job.js'
 import type { Deadline } from '../deadline.js'
 import { type Answerer, answerer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
-import type { BreachListener } from '../bans.js'
+import type { ConductListener } from '../bans.js'
+import type { PeerLimits } from '../peer-limits.js'
 import type { ByteCounter } from '../traffic.js'
 import { MAX_INBOUND_STREAMS, MAX_REQUEST_BYTES, REQUEST_TIMEOUT, STEP_PROTOCOL } from './constants.js'
 import { toRefusal } from './refusal.js'
@@ -21,24 +22,27 @@ export interface StepHandler {
 export interface StepServerInit {
   readonly handler: StepHandler
   readonly counter?: ByteCounter
-  readonly breaches?: BreachListener
+  readonly breaches?: ConductListener
+  readonly limits?: PeerLimits
 }
 
 export class StepAnswerer implements Startable {
   readonly #answerer: Answerer
   readonly #handler: StepHandler
   readonly #counter: ByteCounter | undefined
-  readonly #breaches: BreachListener | undefined
+  readonly #breaches: ConductListener | undefined
+  readonly #limits: PeerLimits | undefined
 
-  constructor (answerer: Answerer, { handler, counter, breaches }: StepServerInit) {
+  constructor (answerer: Answerer, { handler, counter, breaches, limits }: StepServerInit) {
     this.#answerer = answerer
     this.#handler = handler
     this.#counter = counter
     this.#breaches = breaches
+    this.#limits = limits
   }
 
   async start (): Promise<void> {
-    const init = { maxBytes: MAX_REQUEST_BYTES, timeout: REQUEST_TIMEOUT, kind: 'step', counter: this.#counter, breaches: this.#breaches }
+    const init = { maxBytes: MAX_REQUEST_BYTES, timeout: REQUEST_TIMEOUT, kind: 'step', counter: this.#counter, breaches: this.#breaches, maxStreams: MAX_INBOUND_STREAMS, limits: this.#limits }
     await this.#answerer.handle(STEP_PROTOCOL, answerer(init, this.#onStream), { maxInboundStreams: MAX_INBOUND_STREAMS })
   }
 

@@ -4,15 +4,19 @@ import { pEvent } from 'p-event'
 import type { z } from 'zod'
 import { ProtocolError } from '../../errors.js'
 import { Deadline } from '../deadline.js'
-import { decodeMessage, encodeMessage } from '../message.js'
+import type { BreachListener } from '../bans.js'
+import { decodeMessage, encodeMessage, isMalformed } from '../message.js'
 import type { ByteCounter } from '../traffic.js'
 import { MAX_ANNOUNCEMENT_BYTES, SUBSCRIPTION_TIMEOUT, TOPIC_SCORE } from './constants.js'
 
 /** What a topic needs of gossipsub. */
 export type PubSub = Pick<GossipSub, 'publish' | 'subscribe' | 'unsubscribe' | 'getSubscribers' | 'addEventListener' | 'removeEventListener' | 'topicValidators'>
 
-/** Taken and passed on; dropped; or dropped, and held against the peer that passed it on. */
-export type Verdict = 'accept' | 'ignore' | 'reject'
+/**
+ * Taken and passed on; dropped; or dropped, and held against the peer that passed it on, with what is wrong. That is only for what
+ * no peer passes on which checks as this one does, however late it is and whatever its clock says.
+ */
+export type Verdict = 'accept' | 'ignore' | { readonly reject: string }
 
 export interface TopicInit<T> {
   readonly name: string
@@ -23,6 +27,8 @@ export interface TopicInit<T> {
   /** What a message's bytes are counted as. */
   readonly kind: (message: T) => string
   readonly counter: ByteCounter | undefined
+  /** Is told of peers that pass on what is to be rejected. */
+  readonly breaches: BreachListener | undefined
 }
 
 export interface PublishOptions {
@@ -34,12 +40,6 @@ export interface PublishOptions {
 /** The part of gossipsub that keeps score, which its types leave out. */
 interface Scoring {
   readonly score?: { readonly params: { readonly topics: Record<string, unknown> } }
-}
-
-const RESULTS: Record<Verdict, TopicValidatorResult> = {
-  accept: TopicValidatorResult.Accept,
-  ignore: TopicValidatorResult.Ignore,
-  reject: TopicValidatorResult.Reject
 }
 
 /** A gossipsub topic whose messages are checked before they are taken or passed on. */
@@ -101,14 +101,24 @@ export class Topic<T extends object> {
     return recipients
   }
 
-  readonly #validate = async (_: PeerId, message: Message): Promise<TopicValidatorResult> => {
-    if (message.type !== 'signed' || message.data.byteLength > MAX_ANNOUNCEMENT_BYTES) return TopicValidatorResult.Reject
+  readonly #validate = async (relay: PeerId, message: Message): Promise<TopicValidatorResult> => {
+    const verdict = await this.#verdictOf(message)
+    if (verdict === 'accept') return TopicValidatorResult.Accept
+    if (verdict === 'ignore') return TopicValidatorResult.Ignore
+    this.#init.breaches?.breach(relay, `gossip: ${verdict.reject}`)
+    return TopicValidatorResult.Reject
+  }
+
+  async #verdictOf (message: Message): Promise<Verdict> {
+    const { byteLength } = message.data
+    if (message.type !== 'signed') return { reject: 'a message that nobody signed' }
+    if (byteLength > MAX_ANNOUNCEMENT_BYTES) return { reject: `a message of ${byteLength} bytes, where at most ${MAX_ANNOUNCEMENT_BYTES} are gossiped` }
     try {
       const decoded = decodeMessage(this.#init.schema, message.data)
       this.#checked.set(message, decoded)
-      return RESULTS[await this.#init.judge(decoded, message.from)]
-    } catch {
-      return TopicValidatorResult.Reject
+      return await this.#init.judge(decoded, message.from)
+    } catch (error) {
+      return isMalformed(error as Error) ? { reject: 'a message that is malformed' } : 'ignore'
     }
   }
 

@@ -11,19 +11,21 @@ import { manifestOf } from '../../../src/tensor/chunks.js'
 
 describe('what a host lends', () => {
   let lendings: Lendings
+  let now: number
   /** What is held, by name. */
   let held: Set<string>
 
   beforeEach(() => {
-    lendings = new Lendings()
+    now = 0
+    lendings = new Lendings(() => now)
     held = new Set()
   })
 
-  function lend (step: number, { trainer = 'ann', job = 'a', oldest, name = `${trainer}/${job}/${step}` }: { trainer?: string, job?: string, oldest?: number, name?: string } = {}): void {
+  function lend (step: number, { trainer = 'ann', job = 'a', oldest, waiting = 0, name = `${trainer}/${job}/${step}` }: { trainer?: string, job?: string, oldest?: number, waiting?: number, name?: string } = {}): void {
     const request = { job, step, ...(oldest !== undefined && { oldest }) }
     lendings.release(trainer, request)
     held.add(name)
-    lendings.add(trainer, request, { end: () => { held.delete(name) } })
+    lendings.add(trainer, request, { waiting, end: () => { held.delete(name) } })
   }
 
   it('is one step of a trainer that does not say what it wants still', () => {
@@ -49,10 +51,30 @@ describe('what a host lends', () => {
     lend(2, { oldest: 0 })
     lend(1, { oldest: 0, name: 'second try' })
     expect([...held]).to.have.members(['second try', 'ann/a/2'])
-    lendings.add('ann', { job: 'a', step: 1 }, { end: () => { held.add('third try is over') } }) // while that one was run
+    lendings.add('ann', { job: 'a', step: 1 }, { waiting: 0, end: () => { held.add('third try is over') } }) // while that one was run
     expect(held.has('second try')).to.equal(false)
     lendings.release('ann', { job: 'a', step: 9 })
     expect([...held]).to.deep.equal(['third try is over'])
+  })
+
+  it('waits for a trainer as far as it is of other jobs, or comes before the step', () => {
+    for (const step of [1, 2, 3]) lend(step, { oldest: 0, waiting: 10 ** step })
+    lend(1, { job: 'b', waiting: 1 })
+    lend(1, { trainer: 'bob', waiting: 1e9 })
+    expect(lendings.waitingBefore('ann', { job: 'a', step: 3 })).to.equal(111)
+    expect(lendings.waitingBefore('ann', { job: 'a', step: 1 })).to.equal(1)
+    expect(lendings.waitingBefore('ann', { job: 'c', step: 1 })).to.equal(1111)
+    expect(lendings.waitingBefore('eve', { job: 'a', step: 3 })).to.equal(0)
+  })
+
+  it('is let go of after ten minutes in which its trainer said nothing of it, whoever comes then', () => {
+    lend(1)
+    now += 599_999
+    lend(1, { trainer: 'bob' })
+    expect(held.size).to.equal(2)
+    now += 1
+    lend(2, { trainer: 'bob', oldest: 0 })
+    expect([...held]).to.have.members(['bob/a/1', 'bob/a/2'])
   })
 
   it('is no more than a trainer may have under way, whatever it says', () => {
