@@ -61,7 +61,7 @@ async function startHost (
   node: ColaNode, model: LentModel, { model: folder, limits, quotas }: NonNullable<NodeConfig['host']>, log: (line: string) => void
 ): Promise<{ host: Host, stop: () => Promise<void> }> {
   const host = new Host({ model, jobs: node.jobs, limits: defined(limits) })
-  const stop = await lend(node, { host, folder, quotas: defined(quotas) })
+  const stop = await lend(node, { host, folder, ...(quotas && { quotas: defined(quotas) }) })
   log(`hosting ${model.info.name}, model ${model.info.id}`)
   const unwatch = watchHost(host, log)
   return {

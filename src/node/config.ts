@@ -21,7 +21,7 @@ const configSchema = z.strictObject({
     model: z.string().min(1),
     limits: z.strictObject({ rows: count.optional(), tokens: count.optional(), rank: count.optional() }).default({}),
     /** Of any one trainer. */
-    quotas: z.strictObject({ tokensPerMinute: count.optional(), jobs: count.optional(), waitingBytes: count.optional() }).default({})
+    quotas: z.strictObject({ tokensPerMinute: count.optional(), jobs: count.optional(), waitingBytes: count.optional() }).optional()
   }).optional(),
   /** The trainer's role: jobs, one after the other. */
   train: z.array(trainOptionsSchema).default([])

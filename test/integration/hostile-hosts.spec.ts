@@ -174,10 +174,11 @@ describe('a trainer that meets a host that lies', function () {
     expect(lines.join()).to.not.include('looking for another one')
   })
 
-  it('does not count members that did not sign, of which the host tells by gossip', async () => {
+  it('does not count members that did not sign, of which the host tells by gossip, twice: three times would have it banned', async () => {
+    let told = 0
     const { ended, lines } = await runWith({
       reply: async (reply, { job }, liar, trainer) => {
-        if (reply.members.length === 1) await liar.jobs.get(job)!.topic!.publish({ type: 'contribution', record: await countable(job, liar) }, { to: trainer, signal: soon() })
+        if (reply.members.length === 1 && told++ < 2) await liar.jobs.get(job)!.topic!.publish({ type: 'contribution', record: await countable(job, liar) }, { to: trainer, signal: soon() })
         return reply
       }
     }, { mode: 'collaboration' })
