@@ -33,7 +33,7 @@ describe('a node\'s configuration', () => {
       bootstrap: ['/ip4/127.0.0.1/tcp/4001'],
       mdns: false,
       localFolder: 'local',
-      host: { model: 'models/tiny', limits: { rows: 1, tokens: 2, rank: 3 } },
+      host: { model: 'models/tiny', limits: { rows: 1, tokens: 2, rank: 3 }, quotas: { tokensPerMinute: 4, jobs: 5, waitingBytes: 6 } },
       train: [{ ...parseTrainOptions({ ...TRAIN, mode: 'joint', steps: 7, seed: 2 ** 32 - 1 }) }, { ...parseTrainOptions({ model: 'other', batch: 'one.safetensors', lr: 0.1, maxGradNorm: 1, clip: 'auxiliary' }) }]
     }
     expect(await read(config)).to.deep.equal(config)
