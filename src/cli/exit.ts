@@ -25,7 +25,7 @@ const WRONG_CALL = new Set([
 ])
 
 const NETWORK = new Set([
-  'NoHostError', 'RelayedOnlyError', 'HostBusyError', 'RefusedError', 'UnknownJobError', 'ModelMismatchError', 'BlobUnavailableError', 'ProtocolError', 'StaleDataError', 'TimeoutError', 'DownloadError'
+  'NoHostError', 'RelayedOnlyError', 'HostBusyError', 'QuotaError', 'RefusedError', 'UnknownJobError', 'ModelMismatchError', 'BlobUnavailableError', 'ProtocolError', 'StaleDataError', 'TimeoutError', 'DownloadError'
 ])
 
 /** What the file system says when a path that was named cannot be used. */
