@@ -10,7 +10,7 @@ describe('exit codes', () => {
     [2, [errors.InvalidOptionError, errors.InvalidInviteError, errors.InvalidModelError, errors.InvalidTensorError, errors.InvalidBatchError,
       errors.InvalidDataError, errors.InvalidAdapterError, errors.UnknownSiteError, errors.FolderInUseError, errors.BackendError, errors.MemoryLimitError]],
     [3, [errors.NoHostError, errors.RefusedError, errors.ModelMismatchError, errors.BlobUnavailableError,
-      errors.ProtocolError, errors.StaleDataError, errors.UnknownJobError, errors.HostBusyError, errors.QuotaError, errors.DownloadError]]
+      errors.ProtocolError, errors.StaleDataError, errors.UnknownJobError, errors.HostBusyError, errors.QuotaError, errors.RelayedOnlyError, errors.DownloadError]]
   ]
   for (const [code, classes] of codes) {
     it(`are ${code} for ${classes.map(({ name }) => name).join(', ')}`, () => {
