@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import type { Checked } from '../../src/node/doctor/check.js'
 import { ColaNode } from '../../src/node/node.js'
 import { LOOPBACK } from '../protocols/nodes.js'
+import { OFFER } from '../protocols/offer.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 import { runCli } from './run-cli.js'
 
@@ -13,22 +14,7 @@ describe('colanet doctor', () => {
 
   beforeEach(async () => {
     peer = await ColaNode.start({ folder: join(folder(), 'peer'), listen: LOOPBACK, localFolder: false })
-    peer.adverts.offer(() => ({
-      model: 'c'.repeat(64),
-      name: 'lent',
-      task: 'CAUSAL_LM',
-      labels: [],
-      sites: [{ name: 'h.0.attn', inFeatures: 3, outFeatures: 9 }],
-      output: 'lm_head',
-      defaultSites: ['h.0.attn'],
-      fanInFanOut: true,
-      positions: 32,
-      vocabSize: 100,
-      limits: { rows: 8, tokens: 256, rank: 16 },
-      tokensPerSecond: 0,
-      engine: 'cpu',
-      files: {}
-    }))
+    peer.adverts.offer(() => OFFER)
   })
   afterEach(async () => { await peer.stop() })
 

@@ -11,26 +11,12 @@ import { Traffic } from '../../src/protocols/traffic.js'
 import { manifestOf } from '../../src/tensor/chunks.js'
 import { Gossipers, listening, scoreOf } from './gossipers.js'
 import { answerWith, connect, Nodes, soon } from './nodes.js'
+import { OFFER as LENT } from './offer.js'
 import { failureOf } from '../support/failure.js'
 
 const MODEL = 'a'.repeat(64)
 const OTHER_MODEL = 'b'.repeat(64)
-const OFFER: Offer = {
-  model: MODEL,
-  name: 'tiny',
-  task: 'CAUSAL_LM',
-  labels: [],
-  sites: [{ name: 'h.0.attn', inFeatures: 3, outFeatures: 9 }],
-  output: 'lm_head',
-  defaultSites: ['h.0.attn'],
-  fanInFanOut: true,
-  positions: 32,
-  vocabSize: 100,
-  limits: { rows: 8, tokens: 256, rank: 16 },
-  tokensPerSecond: 0,
-  engine: 'cpu',
-  files: { 'tokenizer.json': manifestOf(randomBytes(10)) }
-}
+const OFFER: Offer = { ...LENT, model: MODEL, name: 'tiny', files: { 'tokenizer.json': manifestOf(randomBytes(10)) } }
 
 /** Gossip that nobody hears and that says nothing. */
 const SILENCE: PubSub = {

@@ -10,8 +10,8 @@ import { diagnose, type DiagnosisOptions } from '../../../src/node/doctor/diagno
 import { IDENTITY_FILE, loadIdentity } from '../../../src/node/identity.js'
 import { createMesh } from '../../../src/node/mesh.js'
 import { ColaNode } from '../../../src/node/node.js'
-import type { Offer } from '../../../src/protocols/advert/index.js'
 import { freePort, LOOPBACK, soon } from '../../protocols/nodes.js'
+import { OFFER } from '../../protocols/offer.js'
 import { temporaryFolder } from '../../support/temporary-folder.js'
 
 /** An hour, in milliseconds. */
@@ -20,23 +20,7 @@ const HOUR = 3_600_000
 /** What a check may take where it is to find nothing, in milliseconds. */
 const BRIEF = 2_000
 
-const MODEL = 'c'.repeat(64)
-const OFFER: Offer = {
-  model: MODEL,
-  name: 'lent',
-  task: 'CAUSAL_LM',
-  labels: [],
-  sites: [{ name: 'h.0.attn', inFeatures: 3, outFeatures: 9 }],
-  output: 'lm_head',
-  defaultSites: ['h.0.attn'],
-  fanInFanOut: true,
-  positions: 32,
-  vocabSize: 100,
-  limits: { rows: 8, tokens: 256, rank: 16 },
-  tokensPerSecond: 0,
-  engine: 'cpu',
-  files: {}
-}
+const { model: MODEL } = OFFER
 
 describe('a diagnosis', () => {
   const folder = temporaryFolder()
