@@ -4,6 +4,9 @@ import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { unlessAborted } from '../../src/protocols/deadline.js'
 
+/** As in the first line of the command line's own file. */
+const NODE_FLAGS = ['--max-semi-space-size=2']
+
 /** Last lines of a child's standard error that are told when it fails. */
 const LAST_WORDS = 3
 
@@ -42,7 +45,7 @@ export class LineChild {
 
   /** One of our own files, run from its sources. */
   static async fromSources (file: string, args: readonly string[], signal: AbortSignal): Promise<LineChild> {
-    return await LineChild.start(process.execPath, ['--import', 'tsx', file, ...args], signal)
+    return await LineChild.start(process.execPath, [...NODE_FLAGS, '--import', 'tsx', file, ...args], signal)
   }
 
   /** @throws {Error} with its last words, if it ends before it answers */

@@ -8,6 +8,7 @@ import { PeakMemory } from '../peak-memory.js'
 
 const BLOB = 'blob'
 const TCP = 'bare TCP'
+const TLS = 'TLS, hashed'
 
 const HOLDER = join(import.meta.dirname, '..', 'blob-holder.ts')
 const PULLER = join(import.meta.dirname, '..', 'blob-puller.ts')
@@ -19,12 +20,13 @@ const IDLE = 500
 
 /**
  * What it takes to bring a blob from one process to another over loopback, encrypted, multiplexed and each chunk checked, beside the
- * same bytes over a bare TCP connection. Memory is that of each side above what it has when it is connected and does nothing: the
+ * same bytes over a bare TCP connection, and over one with TLS of which each chunk is hashed, which is what the same guarantees cost
+ * without libp2p. Memory is that of each side above what it has when it is connected and does nothing: the
  * holder's has the blob in it, the puller's the place that it goes to; then so many megabytes in all pass, one blob after the other.
  */
 export const blob = definePart({
   name: 'blob',
-  describe: 'time of a blob between two processes, and of bare TCP; memory of both',
+  describe: 'time of a blob between two processes, of bare TCP, and of TLS; memory of both',
   options: {
     runs: runsOption(9),
     size: { type: 'integer', min: 1, max: 512, default: 64, describe: 'of a blob, in MB' },
@@ -34,7 +36,7 @@ export const blob = definePart({
     const holder = await LineChild.fromSources(HOLDER, [join(folder, 'holder')], signal)
     let puller: LineChild | undefined
     try {
-      const { address, port } = holder.greeting as { address: string, port: number }
+      const { address, port, tlsPort } = holder.greeting as { address: string, port: number, tlsPort: number }
       puller = await LineChild.fromSources(PULLER, [join(folder, 'puller'), address], signal)
       const idle = await Promise.all([holder, puller].map(idleOf))
       const peaks = [new PeakMemory(holder.pid), new PeakMemory(puller.pid)]
@@ -48,20 +50,22 @@ export const blob = definePart({
       const above = await Promise.all(peaks.map(async (peak, i) => await peak.stop() - idle[i]))
       const measured = await interleaved([
         { name: BLOB, run: async () => await pull({ times: 1 }) },
-        { name: TCP, run: async () => await pull({ times: 1, port }) }
+        { name: TCP, run: async () => await pull({ times: 1, over: { port, tls: false } }) },
+        { name: TLS, run: async () => await pull({ times: 1, over: { port: tlsPort, tls: true } }) }
       ], { runs, signal, log, show: milliseconds => `${milliseconds.toFixed(0)} ms` })
-      const [blobs, tcp] = [valuesOf(measured, BLOB), valuesOf(measured, TCP)]
+      const [blobs, tcp, tls] = [BLOB, TCP, TLS].map(name => valuesOf(measured, name))
       const rate = (milliseconds: readonly number[]): Figure => figure(milliseconds.map(own => size / own * 1000))
-      const [ratioToTcp, peakMbAboveIdle] = [ratio(tcp, blobs), figure([Math.max(...above)])]
+      const [ratioToTcp, ratioToTls, peakMbAboveIdle] = [ratio(tcp, blobs), ratio(tls, blobs), figure([Math.max(...above)])]
       return {
-        head: ['', 'MB/s', 'of bare TCP'],
+        head: ['', 'MB/s', 'of bare TCP', 'of TLS, hashed'],
         rows: [
-          [BLOB, readable(rate(blobs)), readable(ratioToTcp)],
-          [TCP, readable(rate(tcp)), ''],
-          ['holder, MB above idle', above[0].toFixed(0), ''],
-          ['puller, MB above idle', above[1].toFixed(0), '']
+          [BLOB, readable(rate(blobs)), readable(ratioToTcp), readable(ratioToTls)],
+          [TCP, readable(rate(tcp)), '', ''],
+          [TLS, readable(rate(tls)), readable(ratio(tcp, tls)), ''],
+          ['holder, MB above idle', above[0].toFixed(0), '', ''],
+          ['puller, MB above idle', above[1].toFixed(0), '', '']
         ],
-        figures: { ratioToTcp, peakMbAboveIdle }
+        figures: { ratioToTcp, ratioToTls, peakMbAboveIdle }
       }
     } finally {
       await puller?.stop()
