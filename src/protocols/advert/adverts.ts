@@ -14,7 +14,7 @@ import { MAX_ANNOUNCEMENT_BYTES, type PubSub, Topic, type Verdict } from '../top
 import type { ConductListener } from '../bans.js'
 import type { PeerLimits } from '../peer-limits.js'
 import type { ByteCounter } from '../traffic.js'
-import { ADVERT_PROTOCOL, ADVERT_TOPIC, LEASE, MAX_ANSWER_BYTES, MAX_HOSTS, MAX_INBOUND_STREAMS, MAX_LEASE, MAX_REQUEST_BYTES, PROVIDE_INTERVAL, SEARCH_PAUSES, TIMEOUT } from './constants.js'
+import { ADVERT_PROTOCOL, ADVERT_TOPIC, FIRST_RENEWAL, LEASE, MAX_ANSWER_BYTES, MAX_HOSTS, MAX_INBOUND_STREAMS, MAX_LEASE, MAX_REQUEST_BYTES, PROVIDE_INTERVAL, SEARCH_PAUSES, TIMEOUT } from './constants.js'
 import { type Advert, advertSchema, answerSchema, type Offer } from './schema.js'
 
 export type AdvertComponents = Answerer & Dialer & Pick<Libp2p, 'peerId' | 'register' | 'unregister' | 'contentRouting' | 'getPeers' | 'logger'>
@@ -24,7 +24,7 @@ export interface AdvertInit {
   readonly counter?: ByteCounter
   readonly breaches?: ConductListener
   readonly limits?: PeerLimits
-  /** How long a lease lasts, in milliseconds. It is renewed three times as often. @default 30_000 */
+  /** How long a lease lasts, in milliseconds. It is renewed about three times as often, and more often at first. @default 30_000 */
   readonly lease?: number
 }
 
@@ -73,7 +73,7 @@ export class HeardAdverts implements Startable {
   }
 
   async stop (): Promise<void> {
-    clearInterval(this.#renewal)
+    clearTimeout(this.#renewal)
     this.#stopped.abort()
     this.#topic.stop()
     if (this.#registration !== undefined) this.#components.unregister(this.#registration)
@@ -85,9 +85,8 @@ export class HeardAdverts implements Startable {
     if (bytes.byteLength > MAX_ANNOUNCEMENT_BYTES) throw new ProtocolError(`an advert of ${bytes.byteLength} bytes; at most ${MAX_ANNOUNCEMENT_BYTES} are gossiped`)
     decodeMessage(advertSchema, bytes)
     this.#current = current
-    clearInterval(this.#renewal)
-    this.#renewal = setInterval(() => this.#inBackground(this.#renew(current)), this.#lease / 3)
-    this.#inBackground(this.#renew(current))
+    clearTimeout(this.#renewal)
+    this.#keepRenewing(current)
   }
 
   live (): Advert[] {
@@ -121,6 +120,13 @@ export class HeardAdverts implements Startable {
   /** A host is heard of in several ways: where one fails, the others go on. */
   #inBackground (work: Promise<void>): void {
     work.catch((error: unknown) => this.#log('%s', error))
+  }
+
+  /** Soon at first: when a host starts, those who pass it on and those who keep the DHT may not be connected yet. */
+  #keepRenewing (current: () => Offer, times = 1): void {
+    this.#inBackground(this.#renew(current))
+    const pause = pauseAfter(times, { first: FIRST_RENEWAL, longest: this.#lease / 3 })
+    this.#renewal = setTimeout(() => this.#keepRenewing(current, times + 1), pause)
   }
 
   async #renew (current: () => Offer): Promise<void> {

@@ -4,6 +4,9 @@ export const ADVERT_TOPIC = 'colanet/1/adverts'
 /** How long a host is taken to be there after its last sign, in milliseconds. */
 export const LEASE = 30_000
 
+/** A lease is renewed for the first time after so long, and then in pauses that grow, in milliseconds. */
+export const FIRST_RENEWAL = 1_000
+
 /** A lease that claims to last longer is not taken, in milliseconds: clocks differ, and hosts come and go. */
 export const MAX_LEASE = 10 * 60_000
 
