@@ -18,8 +18,13 @@ import type { ColaNode } from '../node.js'
 import type { Step, StepResult } from './step-runner.js'
 import { layoutOf, type Wanted } from './wire-form.js'
 
-/** How long a host may take to announce the next part of a step's adaptation data, and to send it, in milliseconds. */
-const DATA_TIMEOUT = 60_000
+/**
+ * How long a host may take to announce the next part of a step's adaptation data, in milliseconds: nobody tells whether an
+ * announcement was lost. A host that took long to reply may take this many times as long: a backward pass takes about twice a
+ * forward one. How long a part is on its way is limited by nothing but that it goes on.
+ */
+const ANNOUNCEMENT_TIMEOUT = 60_000
+const REPLIES_PER_ANNOUNCEMENT = 4
 
 /** Parts that are here or on their way at once: one is used, one comes, and one is asked for. */
 const PLACES = 3
@@ -93,18 +98,20 @@ export class RemoteHost {
     const announcements = this.#listen()
     const tokens = countedIn(step.batch, this.#model)
     const { wire, sites } = this.#wanted
+    const began = performance.now()
     try {
       const reply = await this.#client.step(this.peer, { ...step, job: this.#joined.id, wire, sites: sites.map(({ name }) => name) }, { signal })
       if (reply.tokens !== tokens) throw new ProtocolError(`the host counts ${reply.tokens} tokens in a batch that has ${tokens}`)
-      return await this.#use(step, reply, announcements, use, signal)
+      const timeout = Math.max(ANNOUNCEMENT_TIMEOUT, REPLIES_PER_ANNOUNCEMENT * (performance.now() - began))
+      const deadline = new Deadline(timeout, `adaptation data of ${this.peer.toString()}`, signal)
+      return await this.#use(step, reply, announcements, use, deadline)
     } finally {
       await announcements.return?.()
     }
   }
 
   /** The first data are on their way before they are asked for: a step that runs ahead waits for its turn meanwhile. */
-  async #use<T> (step: Step, reply: StepReply, announcements: Announcements, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
-    const deadline = new Deadline(DATA_TIMEOUT, `adaptation data of ${this.peer.toString()}`, signal)
+  async #use<T> (step: Step, reply: StepReply, announcements: Announcements, use: (result: StepResult) => T | Promise<T>, deadline: Deadline): Promise<T> {
     const stop = (): void => { announcements.return?.().catch(this.#node.log) }
     const onDisconnect = ({ detail }: CustomEvent<PeerId>): void => {
       if (detail.equals(this.peer)) deadline.abort(new ProtocolError('the host went away before all of its data were here'))
@@ -141,7 +148,9 @@ export class RemoteHost {
     const pulls: Array<Promise<AdaptationData>> = []
     let turn = 0
     const begin = async (): Promise<void> => {
+      deadline.touch()
       const { manifest, sites } = await this.#announced(step, reply, announcements, missing, deadline.signal)
+      deadline.pause()
       const layout = layoutOf(this.#wanted, sites, step.batch)
       const pull = this.#pull(manifest, layout, places, turn++ % PLACES, deadline.signal)
       pull.catch(() => {}) // it is told when it is waited for
@@ -151,9 +160,7 @@ export class RemoteHost {
       while (missing.size > 0 && pulls.length < PLACES - 1) await begin()
       const data = await pulls.shift() ?? []
       if (missing.size > 0) await begin() // is on its way while this one is used
-      deadline.pause() // how long that takes is not the host's affair
       yield * data
-      deadline.touch()
     }
     this.#spare.push(places)
   }

@@ -12,8 +12,11 @@ export const MAX_ANSWER_BYTES = 32 * 1024 * 1024
 /** How long a trainer may take to send a batch, in milliseconds. */
 export const REQUEST_TIMEOUT = 60_000
 
-/** The longest that a host may take for a step, in milliseconds: queue, pass and transfer on a slow machine. */
-export const STEP_TIMEOUT = 600_000
+/**
+ * The longest that a host may take for a step, in milliseconds: queue, pass and transfer on a slow machine. Whether it is still
+ * there its signs of life tell, so only one that lies keeps a trainer waiting for so long.
+ */
+export const STEP_TIMEOUT = 3_600_000
 
 /** The longest that a host may take to open a job, in milliseconds: it may be busy with a step. */
 export const OPEN_TIMEOUT = 60_000

@@ -11,7 +11,7 @@ import { encodeBatch, openAnswerSchema, type OpenReply, type requestSchema, step
 
 export interface StepClientInit {
   readonly counter?: ByteCounter
-  /** The longest that a host may take for a step, in milliseconds. @default 600_000 */
+  /** The longest that a host may take for a step, in milliseconds. @default 3_600_000 */
   readonly timeout?: number
 }
 
