@@ -1,4 +1,5 @@
 import '../../src/cli/stdout.js'
+import { setMaxListeners } from 'node:events'
 import { checkOptions } from '../../src/cli/options.js'
 import { table } from '../../src/cli/table.js'
 import { writeToStdout } from '../../src/cli/stdout.js'
@@ -46,6 +47,7 @@ async function main (args: readonly string[], signal: AbortSignal): Promise<void
     return
   }
   const part = partNamed(PARTS, name)
+  setMaxListeners(0, signal) // all processes of a part wait with it
   const options = checkOptions(part.options, typedOptions(rest, part.options))
   const { head, rows, figures } = await inTemporaryFolder('colanet-bench-', async folder => await part.measure(options, { folder, signal, log }))
   await writeToStdout(`${table(head, rows)}\n${JSON.stringify({ part: part.name, ...flat(figures) })}\n`)
