@@ -142,13 +142,58 @@ describe('blob', () => {
     expect(bytes.equals(await blobs.pull(manifest, holders(), { kind: KIND, signal: soon() }))).to.equal(true)
   })
 
-  it('ends with its signal though no holder comes', async () => {
-    async function * holders (): AsyncGenerator<Mesh['peerId']> {
-      await new Promise(() => { /* for ever */ })
-      yield asker.peerId
-    }
-    const failure = await failureOf(blobs.pull(manifestOf(randomBytes(10)), holders(), { kind: KIND, signal: AbortSignal.timeout(50) }))
+  it('ends with its signal though the holder says nothing', async () => {
+    const bytes = randomBytes(10)
+    const silent = await liar(manifestOf(bytes), bytes, 0, async () => await new Promise<object>(() => { /* for ever */ }))
+    const failure = await failureOf(blobs.pull(manifestOf(bytes), [silent.peerId], { kind: KIND, signal: AbortSignal.timeout(50) }))
     expect(failure.name).to.equal('TimeoutError')
+  })
+
+  describe('of several holders at once', () => {
+    const bytes = randomBytes(8_000_000) // 16 chunks
+    const manifest = manifestOf(bytes)
+
+    it('takes from each what the others do not give, and every chunk once', async () => {
+      const holders = await Promise.all([1, 2, 3].map(async () => await holder()))
+      for (const { store } of holders) store.put(bytes, KIND)
+      const pulled = await blobs.pull(manifest, holders.map(({ node }) => node.peerId), { kind: KIND, signal: soon() })
+      expect(bytes.equals(pulled)).to.equal(true)
+      for (const { traffic } of holders) expect(traffic.report()[KIND].sent).to.be.at.least(4 * 500_000)
+      expect(traffic.report()[KIND].received).to.be.below(8_001_000)
+    })
+
+    it('leaves to the others what a slow one is not asked for', async () => {
+      let release = (): void => {}
+      const released = new Promise<void>(resolve => { release = resolve })
+      const slow = await liar(manifest, bytes, 1, async chunk => {
+        await released
+        return { chunk }
+      })
+      const fast = await holder()
+      fast.store.put(bytes, KIND)
+      const onProgress = (received: number): void => { if (received >= 8_000_000 - 4 * 512 * 1024) release() } // all is here but what the slow one was asked for
+      const patient = blob({ store: new BlobStore(), idleTimeout: 20_000 })(asker)
+      const pulled = await patient.pull(manifest, [slow.peerId, fast.node.peerId], { kind: KIND, signal: soon(), onProgress })
+      expect(bytes.equals(pulled)).to.equal(true)
+      expect(fast.traffic.report()[KIND].sent).to.be.within(5_300_000, 5_800_000) // 11 chunks, the short one maybe among them
+    })
+
+    it('asks those that gave for what another one did not', async () => {
+      const good = await holder()
+      good.store.put(bytes, KIND)
+      const bad = await Promise.all([1, 2, 3].map(async i => await liar(manifest, bytes, i, () => ({ refused: 'no' }))))
+      const into = new Uint8Array(bytes.byteLength)
+      await blobs.pullInto(into, manifest, [bad[0].peerId, good.node.peerId, bad[1].peerId, bad[2].peerId], { kind: KIND, signal: soon() })
+      expect(bytes.equals(into)).to.equal(true)
+    })
+
+    it('asks one alone for what is small', async () => {
+      const small = randomBytes(4 * 512 * 1024)
+      const [first, second] = [await holder(), await holder()]
+      for (const { store } of [first, second]) store.put(small, KIND)
+      await blobs.pull(manifestOf(small), [first.node.peerId, second.node.peerId], { kind: KIND, signal: soon() })
+      expect(second.traffic.report()).to.deep.equal({})
+    })
   })
 
   describe('of holders that lie', () => {

@@ -3,6 +3,9 @@ export const BLOB_PROTOCOL = '/colanet/blob/1.0.0'
 /** Chunks under way at once: enough to hide the round trip, few enough for the memory of both sides. */
 export const CHUNKS_AHEAD = 4
 
+/** Holders of one blob that are asked at the same time: enough that their uplinks add up, few enough for the memory of what is under way. */
+export const HOLDERS_AT_ONCE = 4
+
 /** Room for a chunk and what is around it, in bytes. */
 export const MAX_CHUNK_FRAME_BYTES = 512 * 1024 + 64
 
