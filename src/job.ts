@@ -20,13 +20,18 @@ export interface Job {
   readonly interval: number
   /** Seed of the auxiliaries' start, so that members of a joint job start alike. */
   readonly seed: number
+  /**
+   * Share of the tokens of all members, above 0: once those that are done hold it, the others end where they are, so that a
+   * straggler holds nobody. @default 1, that is never
+   */
+  readonly quorum?: number
 }
 
 /** Content id of a job: sha-256, in hex, of its canonical CBOR (RFC 8949, section 4.2). */
 export function jobId (job: Job): string {
-  const { name, model, sites, auxiliary, kinds, mode, merge, interval, seed } = job
+  const { name, model, sites, auxiliary, kinds, mode, merge, interval, seed, quorum = 1 } = job
   const { rank, alpha, ranks = {}, alphas = {}, rankStabilised = false, dropout = 0 } = auxiliary
-  const canonical = { name, model, sites: [...sites].sort(), auxiliary: { rank, alpha, ranks, alphas, rankStabilised, ...(dropout > 0 && { dropout }) }, kinds: [...kinds], mode, merge, interval, seed }
+  const canonical = { name, model, sites: [...sites].sort(), auxiliary: { rank, alpha, ranks, alphas, rankStabilised, ...(dropout > 0 && { dropout }) }, kinds: [...kinds], mode, merge, interval, seed, ...(quorum < 1 && { quorum }) }
   return createHash('sha256').update(encode(canonical)).digest('hex')
 }
 

@@ -38,6 +38,7 @@ describe('jobId', () => {
 
   it('is the same whether what is usual is said or left out', () => {
     expect(jobId({ ...JOB, auxiliary: { ...JOB.auxiliary, ranks: {}, alphas: {}, rankStabilised: false } })).to.equal(jobId(JOB))
+    expect(jobId({ ...JOB, quorum: 1 })).to.equal(jobId(JOB))
   })
 
   it('leaves the job as it is', () => {
@@ -57,6 +58,7 @@ describe('jobId', () => {
       { ...JOB, sites: JOB.sites.slice(1) },
       { ...JOB, sites: [JOB.sites.join(',')] },
       { ...JOB, kinds: ['linear'] },
+      { ...JOB, quorum: 0.5 },
       { ...JOB, kinds: ['low-rank', 'linear'] },
       { ...JOB, kinds: ['low-rank', 'linear', 'mlp'] },
       { ...JOB, auxiliary: { ...JOB.auxiliary, rank: 16 } },

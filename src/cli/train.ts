@@ -36,6 +36,7 @@ export const train = defineCommand({
     job: { type: 'string', default: 'default', describe: 'name of the job, by which its members find each other' },
     mode: { type: 'choice', choices: MODES, default: 'alone', describe: 'an adapter of your own, everyone\'s own averaged into one, or one that all move' },
     members: { type: 'integer', min: 1, default: 1, describe: 'trainers expected in the job: the last contribution of each is waited for' },
+    quorum: { type: 'number', above: 0, max: 1, default: 1, describe: 'once members that are done hold this share of the tokens of all, the others end where they are (1: nobody does)' },
     sites: { type: 'list', describe: 'modules to adapt, by full name, by what it ends with, such as c_attn, by regular expression, or all-linear (default: the usual ones of the model)' },
     merge: { type: 'choice', choices: MERGES, describe: 'auxiliaries are merged into the base model\'s weights during training, after it, or never, and run beside it (default: during in collaboration, else never)' },
     fitSites: { type: 'list', describe: 'of the job\'s modules those that this trainer fits, so that several share an adapter among them (default: all)' },

@@ -45,6 +45,7 @@ const settingsSchema = trainOptionsSchema.pick({
   interval: true,
   seed: true,
   members: true,
+  quorum: true,
   optimizer: true,
   lr: true,
   weightDecay: true,

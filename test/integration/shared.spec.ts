@@ -77,6 +77,16 @@ describe('a job that members share', function () {
     }
   })
 
+  for (const mode of ['joint', 'collaboration'] as const) {
+    it(`ends at each in the same state where a straggler is far from done and the others have the quorum, ${mode}`, async () => {
+      const reports = await together({ mode, quorum: 0.02 }, { mode, quorum: 0.02 }, { mode, quorum: 0.02, steps: 1_000_000 })
+      expect(reports.map(({ steps }) => steps).slice(0, 2)).to.deep.equal([STEPS, STEPS])
+      expect(reports[2].steps).to.be.within(1, 999_999)
+      expect(new Set(reports.map(({ deltaHash }) => deltaHash)).size).to.equal(1)
+      for (const { members } of reports) expect(members.map(({ tokens }) => tokens).sort()).to.deep.equal(reports.map(({ tokens }) => tokens).sort())
+    })
+  }
+
   it('by a single one that fits some of its sites is the job of those alone', async () => {
     const [some, whole] = [await alone({ fitSites: ['c_attn'] }), await alone({ sites: ['c_attn'] })]
     expect(some.losses).to.deep.equal(whole.losses)

@@ -91,6 +91,8 @@ export const trainOptionsSchema = z.strictObject({
   job: z.string().min(1).max(200).default('default'),
   /** Trainers that are expected in the job: it is not over before the last contribution of each is here. */
   members: count.default(1),
+  /** Once members that are done hold this share of the tokens of all, the others end where they are; with 1 nobody does. */
+  quorum: z.number().positive().max(1).default(1),
   /** How long to wait for a host, or for a member that says nothing, in seconds. */
   patience: z.number().positive().default(60),
   /** How adaptation data cross the wire. */
@@ -132,6 +134,9 @@ export function parseTrainOptions (options: z.input<typeof trainOptionsSchema>):
   }
   if (clip === 'auxiliary' && maxGradNorm === undefined) {
     throw new InvalidOptionError('--clip auxiliary says whose norm is limited, not to what; add --max-grad-norm, such as --max-grad-norm 1')
+  }
+  if (mode === 'alone' && parsed.data.quorum < 1) {
+    throw new InvalidOptionError('--quorum ends the training of members that are slower than others, and there are none with --mode alone; use --mode collaboration or joint')
   }
   checkBeside(parsed.data)
   checkPrivacy(parsed.data)

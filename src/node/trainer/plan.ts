@@ -65,8 +65,8 @@ export async function planOf (options: TrainOptions, model: ModelInfo): Promise<
   const composed = adapters.size === 0 ? undefined : { adapters, own, factors: factorsAt(adapters, sites) }
   const { kind, ...auxiliary } = withDropout(composed === undefined ? own : composedSpec(own, composed.factors), options.dropout ?? own.dropout ?? 0)
   const kinds = (options.aux ?? kind).split(MIXED) as AuxiliaryKind[]
-  const { mode, interval, seed, merge = mode === 'collaboration' ? 'during' : 'never' } = options
-  const job = { name: options.job, model: model.id, sites: sites.map(site => site.name), auxiliary, kinds, mode, merge, interval, seed }
+  const { mode, interval, seed, quorum, merge = mode === 'collaboration' ? 'during' : 'never' } = options
+  const job = { name: options.job, model: model.id, sites: sites.map(site => site.name), auxiliary, kinds, mode, merge, interval, seed, ...(quorum < 1 && { quorum }) }
   if (adapter !== undefined) checkAgrees(options, adapter, job)
   checkKinds(job, kind)
   for (const spec of specsOf(job)) sites.forEach(site => parameterShapes(spec, site))

@@ -134,6 +134,7 @@ export async function trainAt (place: Place, options: TrainOptions, context: Tra
       ...(privacy && { tokensOf: privacy.tokensOf }),
       checkpoint,
       steps: options.steps,
+      expected: options.members,
       pace: options,
       unit: predictedBy(info.task),
       reporter

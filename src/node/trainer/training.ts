@@ -11,6 +11,7 @@ import { type ContributedVersion, OwnVersions, type Version } from './own-versio
 import { Pipeline, type Turn } from './pipeline.js'
 import { decayOf, fitsWhenSent, type Pace, reach } from './staleness.js'
 import type { Standing } from './standing.js'
+import { quorumReached } from './quorum.js'
 import { type StepResult, type StepRunner, withRecovery } from './step-runner.js'
 
 export interface TrainingInit {
@@ -27,6 +28,8 @@ export interface TrainingInit {
   readonly checkpoint: CheckpointFile
   /** In all. */
   readonly steps: number
+  /** Members of the job. */
+  readonly expected: number
   readonly pace: Pace
   /** What a prediction is of, for people. */
   readonly unit: string
@@ -70,16 +73,20 @@ export class Training {
    */
   async run (signal: AbortSignal): Promise<void> {
     const { learner, standing, steps, pace } = this.#init
+    if (this.#progress.step < steps && this.#isSurpassed(this.#progress.step)) {
+      await this.contribute(true)
+      return
+    }
     const underWay = new Pipeline<StepReply | undefined>(signal)
     try {
-      while (this.#progress.step < steps) {
+      for (let last = this.#progress.step === steps; !last;) {
         const began = performance.now()
         const done = this.#progress.step
         for (let step = done + underWay.length; step < Math.min(steps, reach(done, pace)); step++) {
           underWay.begin(async (turn, signal) => await this.#step(step, turn, signal))
         }
         const reply = await underWay.next()
-        const last = done + 1 === steps
+        last = done + 1 === steps || this.#isSurpassed(done + 1)
         const fitted = learner.ready || last
         if (fitted) await learner.fit()
         this.#advance(reply, performance.now() - began)
@@ -90,6 +97,15 @@ export class Training {
     } finally {
       await underWay.close()
     }
+  }
+
+  /** Whether this member is the straggler that the others do not wait for. */
+  #isSurpassed (step: number): boolean {
+    const { joined: { members, peer, job: { quorum = 1 } }, expected, steps, reporter, tokensOf } = this.#init
+    const tokens = tokensOf?.(step) ?? this.#progress.tokens
+    if (!quorumReached(members.held, { peer, tokens, expected, quorum })) return false
+    reporter.log(`ending after step ${step} of ${steps}: members that are done hold ${(100 * quorum).toFixed(0)} % of all tokens or more (--quorum ${quorum})`)
+    return true
   }
 
   /** Publishes the auxiliaries as they are. */

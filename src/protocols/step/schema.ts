@@ -38,7 +38,8 @@ const jobSchema: z.ZodType<Job> = z.strictObject({
   mode: z.enum(MODES),
   merge: z.enum(MERGES),
   interval: sizeSchema.max(65_536),
-  seed: countSchema.max(2 ** 32 - 1)
+  seed: countSchema.max(2 ** 32 - 1),
+  quorum: z.number().positive().lt(1).exactOptional()
 })
 
 const stepSchema = z.strictObject({

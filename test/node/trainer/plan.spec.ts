@@ -165,6 +165,14 @@ describe('the plan of a trainer', () => {
     for (const dropout of [-0.1, 1, NaN]) expect(() => parseTrainOptions({ ...GIVEN, dropout }), `${dropout}`).to.throw().with.property('name', 'InvalidOptionError')
   })
 
+  it('has a quorum, where it has members', async () => {
+    expect((await of({ quorum: 0.75, mode: 'joint' })).job.quorum).to.equal(0.75)
+    expect((await of({ mode: 'joint' })).job).to.not.have.property('quorum')
+    for (const given of [{ quorum: 0.75 }, { quorum: 0, mode: 'joint' }, { quorum: 1.1, mode: 'joint' }] as const) {
+      expect(() => parseTrainOptions({ ...GIVEN, ...given }), JSON.stringify(given)).to.throw().with.property('name', 'InvalidOptionError')
+    }
+  })
+
   describe('with ranks and alphas by pattern', () => {
     it('has them by the full names of sites, from the first pattern that matches', async () => {
       const { job, auxiliary } = await of({ rank: 4, alpha: 2, rankPattern: { 'h.1.attn.c_attn': 3, c_attn: 16 }, alphaPattern: { 'transformer\\.h\\.0\\..*': 5 }, rslora: true })

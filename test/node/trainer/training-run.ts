@@ -80,6 +80,7 @@ export class TrainingRun {
         at: async step => await Promise.resolve(this.batchAt(step)),
         counts: batch => countedByRow(batch, model.info),
         checkpoint,
+        expected: 1,
         steps: options.steps,
         pace: options,
         unit: 'tokens',
