@@ -18,6 +18,8 @@ export interface JobsNetwork {
   readonly connectedPeers: () => PeerId[]
   readonly counter: ByteCounter
   readonly breaches?: BreachListener
+  /** Has the members of a job meet until the signal ends, see `meetMembers`. @default they are met by chance */
+  readonly meet?: (job: string, members: () => readonly PeerId[], signal: AbortSignal) => Promise<void>
 }
 
 export interface JobsInit {
@@ -86,7 +88,7 @@ export class Jobs implements RecordStore, BreachListener {
   }
 
   #leave (id: string): void {
-    this.#joined.get(id)?.topic?.stop()
+    this.#joined.get(id)?.leave()
     this.#joined.delete(id)
   }
 }
@@ -110,6 +112,7 @@ export class JoinedJob {
   /** This peer. */
   readonly peer: string
   readonly #init: JobsInit
+  readonly #left = new AbortController()
 
   constructor (init: JobsInit, job: Job, sites: readonly Site[]) {
     const { network, store, log, identity } = init
@@ -124,6 +127,12 @@ export class JoinedJob {
     this.topic = network && jobTopic({ job: this.id, counter: network.counter, isUseful, ...(network.breaches && { breaches: network.breaches }) })(network.pubsub)
     this.topic?.addEventListener('contribution', ({ detail: { record } }) => this.members.offer(record))
     this.topic?.start()
+    if (job.mode !== 'alone') network?.meet?.(this.id, () => this.topic?.listeners ?? [], this.#left.signal).catch(log) // it ends when the job is left
+  }
+
+  leave (): void {
+    this.topic?.stop()
+    this.#left.abort()
   }
 
   /** Publishes the auxiliary of this peer's own: it is this peer's latest contribution from now on. */

@@ -1,4 +1,4 @@
-import type { PrivateKey } from '@libp2p/interface'
+import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { advert, type Adverts } from '../protocols/advert/index.js'
 import { Bans } from '../protocols/bans.js'
 import { blob, type Blobs, BlobStore } from '../protocols/blob/index.js'
@@ -9,7 +9,8 @@ import { DEFAULT_PEER_LIMITS, type PeerLimits } from '../protocols/peer-limits.j
 import { Traffic } from '../protocols/traffic.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity } from './identity.js'
-import { Jobs } from './jobs.js'
+import { Jobs, type JobsNetwork } from './jobs.js'
+import { meetMembers } from './meeting.js'
 import { createMesh, type Mesh, type MeshInit } from './mesh.js'
 import { Pulses } from './pulses.js'
 import { useRelays } from './relaying/use-relays.js'
@@ -63,7 +64,7 @@ export class ColaNode {
     this.blobs = blob({ store: this.store, ...conduct })(mesh)
     this.adverts = advert({ pubsub: mesh.services.pubsub, ...conduct })(mesh)
     const network = { pubsub: mesh.services.pubsub, blobs: this.blobs, connectedPeers: () => mesh.getPeers(), counter, breaches: bans }
-    this.jobs = new Jobs({ identity, store: this.store, log: this.log, network })
+    this.jobs = new Jobs({ identity, store: this.store, log: this.log, network: { ...network, meet: this.#meet } })
     this.contributions = contribution({ store: this.jobs, ...conduct })(mesh)
     this.checkups = checkup(conduct)(mesh)
     this.#unlock = unlock
@@ -93,6 +94,11 @@ export class ColaNode {
       await unlock()
       throw error
     }
+  }
+
+  readonly #meet: NonNullable<JobsNetwork['meet']> = async (job, members, signal) => {
+    const sync = async (peer: PeerId, signal: AbortSignal): Promise<unknown> => await this.contributions.sync(peer, job, { signal })
+    await meetMembers({ mesh: this.mesh, job, members, sync, log: this.mesh.logger.forComponent('colanet:meeting') }, signal)
   }
 
   /** Leaves the mesh. What is under way ends. */

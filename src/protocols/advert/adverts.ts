@@ -1,15 +1,11 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Libp2p, Logger, PeerId, Startable } from '@libp2p/interface'
-import { CID } from 'multiformats/cid'
-import * as raw from 'multiformats/codecs/raw'
-import { create as createDigest } from 'multiformats/hashes/digest'
 import { pEvent } from 'p-event'
-import { fromString } from 'uint8arrays/from-string'
 import { ProtocolError } from '../../errors.js'
 import { Deadline } from '../deadline.js'
 import { type Answerer, answerer, converse, type Dialer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
 import { pauseAfter } from '../pauses.js'
+import { enter, entered } from '../rendezvous.js'
 import { MAX_ANNOUNCEMENT_BYTES, type PubSub, Topic, type Verdict } from '../topic/index.js'
 import type { ConductListener } from '../bans.js'
 import type { PeerLimits } from '../peer-limits.js'
@@ -27,9 +23,6 @@ export interface AdvertInit {
   /** How long a lease lasts, in milliseconds. It is renewed about three times as often, and more often at first. @default 30_000 */
   readonly lease?: number
 }
-
-/** Multihash code of sha2-256 (the multicodec table). */
-const SHA2_256 = 0x12
 
 export class HeardAdverts implements Startable {
   readonly #components: AdvertComponents
@@ -137,29 +130,17 @@ export class HeardAdverts implements Startable {
 
   /** Enters this host in the DHT. */
   async #provide (model: string): Promise<void> {
-    if (this.#components.getPeers().length === 0) return
     if (this.#provided?.model === model && Date.now() - this.#provided.at < PROVIDE_INTERVAL) return
     const deadline = new Deadline(this.#lease / 3, 'the DHT', this.#stopped.signal)
     try {
-      await this.#components.contentRouting.provide(modelCid(model), { signal: deadline.signal })
-      this.#provided = { model, at: Date.now() }
+      if (await enter(this.#components, model, deadline.signal)) this.#provided = { model, at: Date.now() }
     } finally {
       deadline.clear()
     }
   }
 
-  /** Again and again: when the search begins nobody may be there to answer. */
   async #askProviders (model: string, signal: AbortSignal): Promise<void> {
-    for (let searches = 1; ; searches++) {
-      try {
-        for await (const { id } of this.#components.contentRouting.findProviders(modelCid(model), { signal })) {
-          if (!id.equals(this.#components.peerId)) this.#inBackground(this.#ask(id))
-        }
-      } catch (error) {
-        this.#log('%s', error)
-      }
-      await delay(pauseAfter(searches, SEARCH_PAUSES), undefined, { signal, ref: false })
-    }
+    for await (const peer of entered(this.#components, model, SEARCH_PAUSES, this.#log, signal)) this.#inBackground(this.#ask(peer))
   }
 
   /** Hears from a peer itself what it offers. */
@@ -200,9 +181,4 @@ export class HeardAdverts implements Startable {
 
 function isLive ({ expires }: Advert): boolean {
   return expires > Date.now()
-}
-
-/** Under which the hosts of a model are entered in the DHT: a model's id is a sha-256. */
-function modelCid (model: string): CID {
-  return CID.createV1(raw.code, createDigest(SHA2_256, fromString(model, 'base16')))
 }

@@ -19,6 +19,8 @@ import type { JobMessage } from './schema.js'
 import type { PublishOptions, PubSub } from './topic.js'
 
 export interface JobTopic extends TypedEventTarget<JobTopicEvents> {
+  /** Peers that this node is connected to and that listen. */
+  readonly listeners: PeerId[]
   start (): void
   stop (): void
   /**

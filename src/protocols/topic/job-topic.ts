@@ -42,6 +42,10 @@ export class GossipedJobTopic extends TypedEventEmitter<JobTopicEvents> {
     })
   }
 
+  get listeners (): PeerId[] {
+    return this.#topic.listeners
+  }
+
   start (): void {
     this.#topic.start()
   }

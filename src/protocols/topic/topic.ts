@@ -54,6 +54,10 @@ export class Topic<T extends object> {
     this.#init = init
   }
 
+  get listeners (): PeerId[] {
+    return this.#pubsub.getSubscribers(this.#init.name)
+  }
+
   start (): void {
     // gossipsub scores only topics that it was told of when it was made, and ours come with jobs
     const scored = (this.#pubsub as Scoring).score?.params.topics

@@ -1,0 +1,69 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Libp2p, Logger, PeerId } from '@libp2p/interface'
+import { Deadline } from '../protocols/deadline.js'
+import { pauseAfter } from '../protocols/pauses.js'
+import { enter, entered, type RendezvousComponents } from '../protocols/rendezvous.js'
+
+export interface MeetingInit {
+  readonly mesh: RendezvousComponents & Pick<Libp2p, 'dial'>
+  /** Id of the job. */
+  readonly job: string
+  /** Members that this node is connected to. */
+  readonly members: () => readonly PeerId[]
+  /** Gets what a member that was met knows of the job. */
+  readonly sync: (peer: PeerId, signal: AbortSignal) => Promise<unknown>
+  readonly log: Logger
+}
+
+/** So many members are enough to be connected to: gossipsub passes messages on to as many. */
+const ENOUGH_MEMBERS = 6
+
+/** Until it is entered, and between searches, in milliseconds. */
+const PAUSES = { first: 1_000, longest: 120_000 }
+
+/** It is entered again so often, in milliseconds: those near the job's id come and go. */
+const ENTER_INTERVAL = 10 * 60_000
+
+/** What one member may take to be dialled and asked, in milliseconds. */
+const MEET_TIMEOUT = 30_000
+
+/**
+ * Has the members of a job meet: in a large mesh they may have neither a host nor any peer in common, and gossip is passed on by members
+ * alone. Each is in the DHT under the job's id, connects to others that are, until it has enough of them, and hears what they know.
+ *
+ * @throws the signal's reason when it ends
+ */
+export async function meetMembers (init: MeetingInit, signal: AbortSignal): Promise<void> {
+  await Promise.race([stayEntered(init, signal), meet(init, signal)])
+}
+
+async function stayEntered ({ mesh, job, log }: MeetingInit, signal: AbortSignal): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    const isEntered = await enter(mesh, job, signal).catch((error: unknown) => {
+      log('%s', error)
+      return false
+    })
+    if (isEntered) tries = 0
+    await delay(isEntered ? ENTER_INTERVAL : pauseAfter(tries, PAUSES), undefined, { signal, ref: false })
+  }
+}
+
+async function meet ({ mesh, job, members, sync, log }: MeetingInit, signal: AbortSignal): Promise<void> {
+  const met = new Set<string>()
+  for await (const peer of entered(mesh, job, PAUSES, log, signal)) {
+    const connected = members()
+    const isConnected = connected.some(member => member.equals(peer))
+    if (isConnected ? met.has(peer.toString()) : connected.length >= ENOUGH_MEMBERS) continue
+    const deadline = new Deadline(MEET_TIMEOUT, `member ${peer.toString()}`, signal)
+    try {
+      await mesh.dial(peer, { signal: deadline.signal })
+      await sync(peer, deadline.signal)
+      met.add(peer.toString())
+    } catch (error) {
+      signal.throwIfAborted()
+      log('%p: %s', peer, error)
+    } finally {
+      deadline.clear()
+    }
+  }
+}
