@@ -5,25 +5,23 @@ import { unlessAborted } from '../deadline.js'
 import { converse, type Dialer } from '../frames.js'
 import { encodeMessage } from '../message.js'
 import type { BreachListener } from '../bans.js'
-import type { ByteCounter } from '../traffic.js'
+import type { ByteCounter, Label } from '../traffic.js'
 import { takeChunk } from './chunk-answer.js'
 import { BLOB_PROTOCOL, CHUNKS_AHEAD, MAX_CHUNK_FRAME_BYTES } from './constants.js'
 
 /** Peers that may hold a blob, best first. */
 export type Holders = Iterable<PeerId> | AsyncIterable<PeerId>
 
-export interface PullOptions {
-  /** What the bytes are counted as, here and when they are served on. */
-  readonly kind: string
+/** Its label is what the bytes are counted as, here and when they are served on; its job also where they come from. */
+export interface PullOptions extends Label {
   readonly signal: AbortSignal
   /** Told of every chunk: how many bytes of the blob are here, and how many it has. */
   readonly onProgress?: (received: number, size: number) => void
 }
 
-export interface TransferInit {
+export interface TransferInit extends Label {
   readonly manifest: Manifest
   readonly holders: Holders
-  readonly kind: string
   readonly counter: ByteCounter | undefined
   readonly breaches: BreachListener | undefined
   readonly idleTimeout: number
@@ -78,12 +76,12 @@ export class Transfer {
 
   /** Fills `bytes` with the chunks that are missing. */
   async #pullFrom (holder: PeerId, bytes: Uint8Array): Promise<void> {
-    const { manifest, idleTimeout, kind, counter, breaches } = this.#init
-    const init = { maxBytes: MAX_CHUNK_FRAME_BYTES, maxUnread: CHUNKS_AHEAD, timeout: idleTimeout, kind, counter, breaches, signal: this.#given.signal }
+    const { manifest, idleTimeout, kind, job, counter, breaches } = this.#init
+    const init = { maxBytes: MAX_CHUNK_FRAME_BYTES, maxUnread: CHUNKS_AHEAD, timeout: idleTimeout, kind, job, counter, breaches, signal: this.#given.signal }
     const wanted = [...this.#missing]
     await converse(this.#dialer, holder, BLOB_PROTOCOL, init, async (frames, deadline) => {
       const ask = async (chunks: number[]): Promise<void> => {
-        if (chunks.length > 0) await frames.write(encodeMessage({ id: manifest.id, chunks }))
+        if (chunks.length > 0) await frames.write(encodeMessage({ id: manifest.id, chunks, ...(job !== undefined && { job }) }))
       }
       await ask(wanted.slice(0, CHUNKS_AHEAD))
       let verified = Promise.resolve()
