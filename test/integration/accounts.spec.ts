@@ -10,6 +10,7 @@ import type { Accounts, TrafficReport } from '../../src/protocols/traffic.js'
 import { soon } from '../protocols/nodes.js'
 import { FIXTURES } from '../support/fixtures.js'
 import { hear, Nodes } from './liar.js'
+import { reportOf, Scene } from './scene.js'
 
 const MODEL = join(FIXTURES, 'gpt2-odd')
 
@@ -78,5 +79,20 @@ describe('bytes of two jobs at one host', function () {
     expectToAddUp(second)
     expectToAddUp(host.traffic.accounts())
     for (const { job } of [first, second]) expectSameAtHost(job, trainer.traffic.accounts())
+  })
+
+  it('are in the reports of the processes', async () => {
+    const scene = await Scene.open()
+    try {
+      const host = scene.host('host', '--model', MODEL)
+      const reports = []
+      for (const job of ['first', 'second']) reports.push(await reportOf(scene.train(job, '--model', MODEL, '--batch', join(MODEL, 'batch.safetensors'), '--steps', '2', '--job', job)))
+      host.process.kill('SIGTERM')
+      const lent = JSON.parse((await host.ended).stdout) as Accounts
+      for (const accounts of [lent, ...reports]) expectToAddUp(accounts)
+      for (const { job, bytesByJob } of reports) expect(lent.bytesByJob[job].sent).to.equal(bytesByJob[job].received)
+    } finally {
+      await scene.close()
+    }
   })
 })
