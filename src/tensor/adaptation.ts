@@ -46,7 +46,7 @@ export function tensorsOf (data: SiteData): TensorData[] {
  * @param round for int8, which is of sums of floats @default each tensor by itself
  */
 export function encodeAdaptation (data: AdaptationData, wire: WireForm, allocate?: (bytes: number) => Uint8Array, round: Round = (_, values) => quantize('int8', values)): Uint8Array {
-  if (wire === 'int8') return encodeRounded(namedAdaptation(data) as NamedTensors<Float32Array>, round, allocate)
+  if (wire === 'int8') return encodeRounded(namedAdaptation(data) as NamedTensors<Float32Array>, round, { ...(allocate && { allocate }) })
   const same = sharedInputs(data)
   const metadata = Object.fromEntries([...same].map(([site, first]) => [INPUT + site, INPUT + first]))
   const tensors = new Map([...namedAdaptation(data)].filter(([name]) => !Object.hasOwn(metadata, name)))
