@@ -19,13 +19,17 @@ const [LEAST, LARGEST] = [-149, 127]
  */
 export function encodeScaled (tensors: NamedTensors, options?: EncodeOptions): Uint8Array {
   const exponents: EncodedTensor[] = []
-  const values = [...tensors].map(([name, { shape, values }]): EncodedTensor => {
-    if (values instanceof Int32Array) return { name, dtype: 'I32', shape, bytes: valueBytes(values, 'I32') }
+  const encoded: EncodedTensor[] = []
+  for (const [name, { shape, values }] of tensors) {
+    if (values instanceof Int32Array) {
+      encoded.push({ name, dtype: 'I32', shape, bytes: valueBytes(values, 'I32') })
+      continue
+    }
     const exponent = exponentOf(values)
     exponents.push({ name: EXPONENT + name, dtype: 'I32', shape: [], bytes: valueBytes(Int32Array.of(exponent), 'I32') })
-    return { name, dtype: 'F16', shape, bytes: new Uint8Array(toFloat16(values, 2 ** -exponent).buffer) }
-  })
-  return joinEncoded([...exponents, ...values], options)
+    encoded.push({ name, dtype: 'F16', shape, bytes: new Uint8Array(toFloat16(values, 2 ** -exponent).buffer) })
+  }
+  return joinEncoded([...exponents, ...encoded], options)
 }
 
 /**
