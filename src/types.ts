@@ -171,11 +171,12 @@ export const MERGES = ['during', 'after', 'never'] as const
  */
 export type Merge = typeof MERGES[number]
 
-export const WIRE_FORMS = ['f32', 'bf16', 'factors', 'product', 'int8'] as const
+export const WIRE_FORMS = ['f32', 'bf16', 'f16', 'factors', 'product', 'int8'] as const
 /**
  * How adaptation data cross the wire:
  * - `f32`: pairs (x, ∇ĥ) as they are;
- * - `bf16`: pairs, rounded;
+ * - `bf16`: pairs, rounded to bfloat16;
+ * - `f16`: pairs, rounded to binary16, each tensor times a power of two with which it has room there;
  * - `factors`: what the pairs do to the factors of a low-rank auxiliary, exact, its size that of the factors;
  * - `product`: G = Σ∇ĥ·xᵀ, exact for auxiliaries that are linear in x, its size that of the module's matrix;
  * - `int8`: `factors` where the auxiliary has them, else `product`, in 8 bits; what is rounded off is added to the next step's.

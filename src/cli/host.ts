@@ -8,7 +8,7 @@ import { defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { bannedBy, describePeer, meshInit, NETWORK_OPTIONS, tellBans } from './network.js'
 import { EMBEDDED_MODEL } from './package-root.js'
-import { trafficLine } from './traffic-line.js'
+import { trafficLines } from './traffic-lines.js'
 import { untilAborted, watchHost } from './watch-host.js'
 
 const MB = 1024 * 1024
@@ -47,14 +47,15 @@ export const host = defineCommand({
       tellBans(node, log)
       log(`others train with it: colanet join ${inviteToModel(node.mesh, model.info.id)} --data THEIR-OWN`)
       log('Ctrl+C stops it')
-      const unwatch = watchHost(lender, log)
+      const unwatch = watchHost(lender, node, log)
       await untilAborted(signal)
       unwatch()
       await stop()
       const { steps, tokensPerSecond } = lender
+      const accounts = node.traffic.accounts()
       await report({
-        peer: node.mesh.peerId.toString(), model: model.info.id, name: model.info.name, engine: model.engine.name, steps, tokensPerSecond, banned: bannedBy(node), bytes: node.traffic.report(), bytesByPeer: node.traffic.byPeer()
-      }, `${steps} training steps served, ${tokensPerSecond.toFixed(0)} tokens/s\nwire: ${trafficLine(node.traffic.report())}`)
+        peer: node.mesh.peerId.toString(), model: model.info.id, name: model.info.name, engine: model.engine.name, steps, tokensPerSecond, banned: bannedBy(node), ...accounts
+      }, `${steps} training steps served, ${tokensPerSecond.toFixed(0)} tokens/s\n${trafficLines(accounts, job => node.jobs.nameOf(job))}`)
     } finally {
       await node.stop()
       await model.dispose()

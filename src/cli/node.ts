@@ -13,6 +13,7 @@ import { type Context, defineCommand } from './command.js'
 import { ENGINE_OPTIONS, engineOptions } from './engine.js'
 import { bannedBy, describePeer, tellBans } from './network.js'
 import { terminalReporter } from './reporter.js'
+import { trafficLines } from './traffic-lines.js'
 import { untilAborted, watchHost } from './watch-host.js'
 
 /** One node in both roles, as a configuration file says, until it is told to stop or has nothing more to do. */
@@ -41,15 +42,16 @@ export const node = defineCommand({
       }, lent?.host), lent === undefined, context)
       if (lent !== undefined) await untilAborted(signal)
       await lent?.stop()
+      const accounts = started.traffic.accounts()
+      const lines = reports.map(({ name, heldOut: { base, adapted }, adapter }) => `job ${name}: held-out loss ${String(base)} → ${String(adapted)}, ${adapter}`)
       await report({
         peer: started.mesh.peerId.toString(),
         engine: engine.name,
         host: lent === undefined ? null : { model: lent.host.model.info.id, steps: lent.host.steps, tokensPerSecond: lent.host.tokensPerSecond },
         train: reports,
         banned: bannedBy(started),
-        bytes: started.traffic.report(),
-        bytesByPeer: started.traffic.byPeer()
-      }, reports.map(({ name, heldOut: { base, adapted }, adapter }) => `job ${name}: held-out loss ${String(base)} → ${String(adapted)}, ${adapter}`).join('\n'))
+        ...accounts
+      }, [...lines, trafficLines(accounts, job => started.jobs.nameOf(job))].join('\n'))
     } finally {
       await started.stop()
       await model?.dispose()
@@ -63,7 +65,7 @@ async function startHost (
   const host = new Host({ model, jobs: node.jobs, limits: defined(limits) })
   const stop = await lend(node, { host, folder, ...(quotas && { quotas: defined(quotas) }) })
   log(`hosting ${model.info.name}, model ${model.info.id}`)
-  const unwatch = watchHost(host, log)
+  const unwatch = watchHost(host, node, log)
   return {
     host,
     stop: async () => {

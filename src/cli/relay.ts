@@ -31,7 +31,7 @@ export const relay = defineCommand({
       log('Ctrl+C stops it')
       await untilAborted(signal)
       const reservations = node.mesh.services.relay?.reservations.size ?? 0
-      await report({ peer: node.mesh.peerId.toString(), addresses, reservations, limits, bytes: node.traffic.report() }, `${reservations} nodes were reached through it`)
+      await report({ peer: node.mesh.peerId.toString(), addresses, reservations, limits, ...node.traffic.accounts() }, `${reservations} nodes were reached through it`)
     } finally {
       await node.stop()
     }

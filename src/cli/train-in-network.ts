@@ -10,7 +10,7 @@ import type { Context } from './command.js'
 import { meshInit, type NETWORK_OPTIONS, tellBans } from './network.js'
 import type { Values } from './options.js'
 import { terminalReporter } from './reporter.js'
-import { trafficLine } from './traffic-line.js'
+import { type NameOf, trafficLines } from './traffic-lines.js'
 
 /** Where a trainer keeps its identity and checkpoints unless told otherwise. */
 export const MESH_FOLDER = '.colanet/train'
@@ -44,17 +44,19 @@ export async function trainInNetwork ({ options, expected = null, folder, backen
 }
 
 export async function tell (done: TrainReport | TasksReport, report: Context['report']): Promise<void> {
-  await report(done, ('tasks' in done ? Object.values(done.tasks) : [done]).map(summary).join('\n\n'))
+  const reports = 'tasks' in done ? Object.values(done.tasks) : [done]
+  const names = new Map(reports.map(({ job, name }) => [job, name]))
+  await report(done, reports.map(report => summary(report, job => names.get(job))).join('\n\n'))
 }
 
-function summary ({ name, mode, task, steps, losses, tokensPerSecond, heldOut, deltaHash, members, privacy, bytes, adapter }: TrainReport): string {
+function summary ({ name, mode, task, steps, losses, tokensPerSecond, heldOut, deltaHash, members, privacy, adapter, ...accounts }: TrainReport, nameOf: NameOf): string {
   const loss = (value: number | null | undefined): string => value?.toFixed(4) ?? 'none'
   return [
     `job ${name} (${mode}), ${steps} steps, ${tokensPerSecond.toFixed(0)} ${predictedBy(task)}/s, ${members.length} ${members.length === 1 ? 'member' : 'members'}`,
     `training loss ${loss(losses[0])} → ${loss(losses.at(-1))}`,
     `held-out loss ${loss(heldOut.base)} (base) → ${loss(heldOut.adapted)} (adapted)`,
     ...(privacy === null ? [] : [`private: ${describePrivacy(privacy)}`]),
-    ...(Object.keys(bytes).length === 0 ? [] : [`wire: ${trafficLine(bytes)}`]),
+    ...(Object.keys(accounts.bytes).length === 0 ? [] : [trafficLines(accounts, nameOf)]),
     `ΔW ${deltaHash}`,
     `adapter ${adapter}`
   ].join('\n')

@@ -71,7 +71,7 @@ export const train = defineCommand({
     compose: { type: 'choice', choices: COMPOSITIONS, default: 'sum', describe: 'how they stand there: as they are, or each times a number that is learned, one at each module' },
     review: { type: 'files', describe: 'data of those tasks, on which losses are taken before and after: name=path' },
     out: { type: 'string', describe: 'folder to write the adapter to, in PEFT\'s format (default: adapters/<job> in --folder)' },
-    wire: { type: 'choice', choices: WIRE_OPTIONS, default: 'auto', describe: 'what a host sends: x and ∇ĥ of every token as f32 or bf16; what they do to the factors of a low-rank adapter; the sum of ∇ĥ·xᵀ; or the smallest that is exact' },
+    wire: { type: 'choice', choices: WIRE_OPTIONS, default: 'auto', describe: 'what a host sends: x and ∇ĥ of every token as f32, bf16 or f16; what they do to the factors of a low-rank adapter; the sum of ∇ĥ·xᵀ; or the smallest that is exact' },
     dpClip: { type: 'number', above: 0, describe: 'trains privately (DP-SGD): the gradient of one row counts for no more than this norm' },
     dpNoise: { type: 'number', above: 0, describe: 'with --dp-clip: deviation of the noise of each fit, as a multiple of it' },
     dpEpsilon: { type: 'number', above: 0, describe: 'in place of --dp-noise: the ε that all --steps together shall have' },

@@ -69,6 +69,11 @@ export class Jobs implements RecordStore, BreachListener {
     return joined
   }
 
+  /** What its users call a job that is here. */
+  nameOf (id: string): string | undefined {
+    return this.#joined.get(id)?.job.name
+  }
+
   /** What is here of a job, for those who ask. */
   * records (id: string): Generator<ContributionRecord> {
     for (const { record } of this.#joined.get(id)?.members.held ?? []) yield record
@@ -157,6 +162,6 @@ export class JoinedJob {
     if (held !== undefined) return held.bytes
     if (network === undefined) throw new BlobUnavailableError(`contribution ${record.manifest.id} is not here, and there is no network`)
     const holders = holdersOf(peerIdFromString(record.peer), network.connectedPeers())
-    return await network.blobs.pull(record.manifest, holders, { kind: 'contribution', signal })
+    return await network.blobs.pull(record.manifest, holders, { kind: 'contribution', job: this.id, signal })
   }
 }

@@ -1,6 +1,6 @@
 import type { PeerId } from '@libp2p/interface'
 import { ProtocolError } from '../errors.js'
-import type { ByteCounter, Direction } from '../protocols/traffic.js'
+import type { ByteCounter, Counted } from '../protocols/traffic.js'
 
 /** How often a peer that is waited for is asked for a sign of life, in milliseconds. */
 const BEAT = 1_000
@@ -32,9 +32,9 @@ export class Pulses implements ByteCounter {
     this.#init = init
   }
 
-  count (kind: string, direction: Direction, bytes: number, peer: PeerId): void {
-    this.#init.counter.count(kind, direction, bytes, peer)
-    if (direction === 'received') this.#felt.get(peer.toString())?.sign()
+  count (counted: Counted): void {
+    this.#init.counter.count(counted)
+    if (counted.direction === 'received') this.#felt.get(counted.peer.toString())?.sign()
   }
 
   /**

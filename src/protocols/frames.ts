@@ -6,7 +6,7 @@ import { Deadline } from './deadline.js'
 import { Admission } from './admission.js'
 import type { BreachListener, ConductListener } from './bans.js'
 import { DEFAULT_PEER_LIMITS, type PeerLimits } from './peer-limits.js'
-import type { ByteCounter } from './traffic.js'
+import type { ByteCounter, Label } from './traffic.js'
 
 /** What a protocol needs of a libp2p node to ask. */
 export type Dialer = Pick<Libp2p, 'dialProtocol'>
@@ -20,19 +20,22 @@ export interface Frames {
   read (): Promise<Uint8Array>
   /** As `read`, in the pieces in which it came: what is long is not copied to be one. */
   readPieces (): Promise<Uint8ArrayList>
-  /** Ends when there is room for more. @param kind what the bytes are counted as, if not as all the others */
-  write (bytes: Uint8Array | Uint8ArrayList, kind?: string): Promise<void>
+  /** As `read`, decoded: who is asked learns of which job a message is from the message, and counts it as that job's. Throws what `decode` throws. */
+  readMessage<T extends OfJob> (decode: (bytes: Uint8Array) => T): Promise<T>
+  /** Ends when there is room for more. @param label what the bytes are counted as, as far as it is not what all the others are */
+  write (bytes: Uint8Array | Uint8ArrayList, label?: Partial<Label>): Promise<void>
 }
 
-export interface ExchangeInit {
+type OfJob = Pick<Label, 'job'>
+
+/** Its label is what the bytes are counted as. */
+export interface ExchangeInit extends Label {
   /** The longest frame that is accepted, in bytes. */
   readonly maxBytes: number
   /** Frames that may wait unread. A peer that sends more is cut off. @default 1 */
   readonly maxUnread?: number
   /** How long the exchange may take between two touches of its deadline, in milliseconds. */
   readonly timeout: number
-  /** What the bytes are counted as. */
-  readonly kind: string
   readonly counter: ByteCounter | undefined
   /** Is told of frames that are longer than `maxBytes`, and of askers that go too far. */
   readonly breaches?: (BreachListener & Partial<ConductListener>) | undefined
@@ -127,23 +130,36 @@ class MeteredDeadline extends Deadline {
   }
 }
 
-function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind, counter, breaches }: ExchangeInit, signal: AbortSignal, meter = { bytes: 0 }): Frames {
+function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind, job, counter, breaches }: ExchangeInit, signal: AbortSignal, meter = { bytes: 0 }): Frames {
   const prefixed = lpStream(stream, { maxDataLength: maxBytes, maxBufferSize: maxUnread * (maxBytes + LENGTH_BYTES) })
+  const next = async (): Promise<Uint8ArrayList> => await prefixed.read({ signal }).catch((error: unknown) => {
+    if (TOO_LONG.has((error as Error).name)) breaches?.breach(peer, `more than ${maxUnread === 1 ? 'a frame' : `${maxUnread} frames`} of ${kind} of ${maxBytes} bytes at once`)
+    throw error
+  })
+  const received = (bytes: number, ofJob = job): void => counter?.count({ kind, job: ofJob, direction: 'received', bytes, peer })
   const readPieces = async (): Promise<Uint8ArrayList> => {
-    const pieces = await prefixed.read({ signal }).catch((error: unknown) => {
-      if (TOO_LONG.has((error as Error).name)) breaches?.breach(peer, `more than ${maxUnread === 1 ? 'a frame' : `${maxUnread} frames`} of ${kind} of ${maxBytes} bytes at once`)
-      throw error
-    })
-    counter?.count(kind, 'received', pieces.byteLength, peer)
+    const pieces = await next()
+    received(pieces.byteLength)
     return pieces
   }
   return {
     readPieces,
     read: async () => (await readPieces()).subarray(),
-    async write (bytes, countedAs = kind) {
+    async readMessage (decode) {
+      const bytes = (await next()).subarray()
+      let ofJob: string | undefined
+      try {
+        const message = decode(bytes)
+        ofJob = message.job
+        return message
+      } finally {
+        received(bytes.byteLength, ofJob) // whatever it is
+      }
+    },
+    async write (bytes, label) {
       await prefixed.write(bytes, { signal })
       meter.bytes += bytes.byteLength
-      counter?.count(countedAs, 'sent', bytes.byteLength, peer)
+      counter?.count({ kind, job, ...label, direction: 'sent', bytes: bytes.byteLength, peer })
     }
   }
 }

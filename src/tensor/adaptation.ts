@@ -5,6 +5,7 @@ import type { AdaptationData, Batch, FloatTensor, NamedTensors, Site, SiteData, 
 import { quantize } from './quantize.js'
 import type { Round } from './remainders.js'
 import { decodeRounded, encodeRounded } from './rounded-message.js'
+import { decodeScaled, encodeScaled } from './scaled-message.js'
 import { decodeSafetensors, encodeSafetensors, type FloatDtype, floatTensor, intTensor } from './safetensors.js'
 
 const FILE_DTYPES = { f32: 'F32', bf16: 'BF16', factors: 'F32', product: 'F32' } as const satisfies Partial<Record<WireForm, FloatDtype>>
@@ -15,6 +16,11 @@ const INPUT = 'x.'
 /** Whether what the host sends is summed over tokens. */
 export function isSummed (wire: WireForm = 'f32'): boolean {
   return wire === 'factors' || wire === 'product' || wire === 'int8'
+}
+
+/** Whether what the host sends are pairs in 16 bits. */
+export function isHalved (wire: WireForm): boolean {
+  return wire === 'bf16' || wire === 'f16'
 }
 
 /** What a message may have beside its values, in bytes: names and shapes. */
@@ -46,11 +52,12 @@ export function tensorsOf (data: SiteData): TensorData[] {
  * @param round for int8, which is of sums of floats @default each tensor by itself
  */
 export function encodeAdaptation (data: AdaptationData, wire: WireForm, allocate?: (bytes: number) => Uint8Array, round: Round = (_, values) => quantize('int8', values)): Uint8Array {
-  if (wire === 'int8') return encodeRounded(namedAdaptation(data) as NamedTensors<Float32Array>, round, allocate)
+  if (wire === 'int8') return encodeRounded(namedAdaptation(data) as NamedTensors<Float32Array>, round, { ...(allocate && { allocate }) })
   const same = sharedInputs(data)
   const metadata = Object.fromEntries([...same].map(([site, first]) => [INPUT + site, INPUT + first]))
   const tensors = new Map([...namedAdaptation(data)].filter(([name]) => !Object.hasOwn(metadata, name)))
-  return encodeSafetensors(tensors, { dtype: FILE_DTYPES[wire], ...(same.size > 0 && { metadata }), ...(allocate && { allocate }) })
+  const options = { ...(same.size > 0 && { metadata }), ...(allocate && { allocate }) }
+  return wire === 'f16' ? encodeScaled(tensors, options) : encodeSafetensors(tensors, { dtype: FILE_DTYPES[wire], ...options })
 }
 
 /** Of sites whose x is to the bit that of one before them, the first that has it. */
@@ -74,8 +81,8 @@ function isSame ({ shape, values }: TensorData, other: TensorData): boolean {
 /** What a message about some sites holds: the shapes of its tensors, and how each site's data are found in it. */
 export interface MessageLayout {
   readonly shapes: ReadonlyMap<string, readonly number[]>
-  /** Whether they are in 8 bits. @default false */
-  readonly rounded?: boolean
+  /** How floats are there: with scales, see `encodeRounded`, or exponents, see `encodeScaled`. @default as the message says */
+  readonly dtype?: 'I8' | 'F16'
   readonly read: (floats: (name: string) => FloatTensor, integers: (name: string) => TensorData<Int32Array>) => AdaptationData
 }
 
@@ -119,8 +126,9 @@ export function productLayout (sites: readonly Site[]): MessageLayout {
 }
 
 /** The most that a message may have, in bytes. */
-export function mostBytes ({ shapes }: MessageLayout): number {
-  return [...shapes.values()].reduce((sum, shape) => sum + 4 * shape.reduce((product, size) => product * size, 1), HEADER_BYTES)
+export function mostBytes ({ shapes, dtype }: MessageLayout): number {
+  const header = (dtype === undefined ? 1 : 2) * HEADER_BYTES // scales and exponents have names too
+  return [...shapes.values()].reduce((sum, shape) => sum + 4 * shape.reduce((product, size) => product * size, 1), header)
 }
 
 /**
@@ -128,8 +136,8 @@ export function mostBytes ({ shapes }: MessageLayout): number {
  *
  * @throws {InvalidTensorError} if the bytes are anything but the tensors of the layout, in their shapes, an x that is another's among them
  */
-export function decodeAdaptation (bytes: Uint8Array, { shapes, read, rounded = false }: MessageLayout): AdaptationData {
-  const { tensors, metadata } = rounded ? { tensors: decodeRounded(bytes), metadata: {} } : decodeSafetensors(bytes)
+export function decodeAdaptation (bytes: Uint8Array, { shapes, read, dtype }: MessageLayout): AdaptationData {
+  const { tensors, metadata } = dtype === 'I8' ? { tensors: decodeRounded(bytes), metadata: {} } : dtype === 'F16' ? decodeScaled(bytes) : decodeSafetensors(bytes)
   const all = new Map([...tensors, ...Object.entries(metadata).map(([name, first]) => [name, inputNamed(tensors, name, first)] as const)])
   if (all.size !== shapes.size) throw new InvalidTensorError(`${all.size} tensors, there should be ${shapes.size}`)
   const inShape = <T extends TensorData>(name: string, tensor: T): T => checkShape(name, tensor, shapes.get(name) ?? [])

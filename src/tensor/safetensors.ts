@@ -92,7 +92,7 @@ export function parseHeader (json: Uint8Array, dataBytes: number): SafetensorsHe
  *
  * @throws {InvalidTensorError} if its dtype is none of those we read, or an I64 does not fit in 32 bits
  */
-export function decodeValues (name: string, info: TensorInfo, bytes: Uint8Array): TensorData {
+export function decodeValues (name: string, info: Pick<TensorInfo, 'dtype' | 'shape'>, bytes: Uint8Array): TensorData {
   const aligned = bytes.byteOffset % ITEM_BYTES[info.dtype] === 0 ? bytes : new Uint8Array(bytes) // a Buffer's slice would be a view
   const { buffer, byteOffset, byteLength } = aligned
   const count = byteLength / ITEM_BYTES[info.dtype]
@@ -112,13 +112,26 @@ export function decodeValues (name: string, info: TensorInfo, bytes: Uint8Array)
  * @throws {InvalidTensorError} if anything in it does not hold together
  */
 export function decodeSafetensors (bytes: Uint8Array): { tensors: NamedTensors, metadata: Readonly<Record<string, string>> } {
+  const { tensors, metadata } = splitEncoded(bytes)
+  return { tensors: new Map(tensors.map(tensor => [tensor.name, decodeValues(tensor.name, tensor, tensor.bytes)])), metadata }
+}
+
+/** A tensor whose values are bytes. */
+export interface EncodedTensor extends Pick<TensorInfo, 'dtype' | 'shape'> {
+  readonly name: string
+  readonly bytes: Uint8Array
+}
+
+/** As `decodeSafetensors`, but that values stay the bytes that they are, which are views. */
+export function splitEncoded (bytes: Uint8Array): { tensors: EncodedTensor[], metadata: Readonly<Record<string, string>> } {
   const start = PREFIX_BYTES + headerLength(bytes.subarray(0, PREFIX_BYTES), bytes.byteLength)
-  const header = parseHeader(bytes.subarray(PREFIX_BYTES, start), bytes.byteLength - start)
-  const tensors = new Map<string, TensorData>()
-  for (const [name, info] of header.tensors) {
-    tensors.set(name, decodeValues(name, info, bytes.subarray(start + info.begin, start + info.end)))
-  }
-  return { tensors, metadata: header.metadata }
+  const { tensors, metadata } = parseHeader(bytes.subarray(PREFIX_BYTES, start), bytes.byteLength - start)
+  return { tensors: [...tensors].map(([name, { dtype, shape, begin, end }]) => ({ name, dtype, shape, bytes: bytes.subarray(start + begin, start + end) })), metadata }
+}
+
+export interface EncodeOptions {
+  readonly metadata?: Readonly<Record<string, string>>
+  readonly allocate?: (bytes: number) => Uint8Array
 }
 
 /**
@@ -126,25 +139,27 @@ export function decodeSafetensors (bytes: Uint8Array): { tensors: NamedTensors, 
  * spaces so that the data begin at a multiple of eight, as the reference implementation does. All of the memory that
  * `allocate` gives, which may hold anything, is written.
  */
-export function encodeSafetensors (
-  tensors: NamedTensors,
-  options: { readonly dtype?: FloatDtype, readonly metadata?: Readonly<Record<string, string>>, readonly allocate?: (bytes: number) => Uint8Array } = {}
-): Uint8Array {
-  const header: Array<[string, unknown]> = options.metadata === undefined ? [] : [['__metadata__', options.metadata]]
-  let offset = 0
-  const parts: Array<{ offset: number, bytes: Uint8Array }> = []
-  for (const [name, { shape, values }] of tensors) {
+export function encodeSafetensors (tensors: NamedTensors, options: EncodeOptions & { readonly dtype?: FloatDtype } = {}): Uint8Array {
+  return joinEncoded([...tensors].map(([name, { shape, values }]) => {
     const dtype = values instanceof Int32Array ? 'I32' : options.dtype ?? 'F32'
-    const bytes = valueBytes(values, dtype)
-    header.push([name, { dtype, shape, data_offsets: [offset, offset + bytes.byteLength] }])
-    parts.push({ offset, bytes })
+    return { name, dtype, shape, bytes: valueBytes(values, dtype) }
+  }), options)
+}
+
+/** As `encodeSafetensors`, of values that are bytes already. */
+export function joinEncoded (tensors: readonly EncodedTensor[], { metadata, allocate }: EncodeOptions = {}): Uint8Array {
+  const header: Array<[string, unknown]> = metadata === undefined ? [] : [['__metadata__', metadata]]
+  let end = 0
+  for (const { name, dtype, shape, bytes } of tensors) header.push([name, { dtype, shape, data_offsets: [end, end += bytes.byteLength] }])
+  const start = encodeHeader(header)
+  const size = start.byteLength + end
+  const out = allocate?.(size) ?? new Uint8Array(size)
+  out.set(start)
+  let offset = start.byteLength
+  for (const { bytes } of tensors) {
+    out.set(bytes, offset)
     offset += bytes.byteLength
   }
-  const start = encodeHeader(header)
-  const size = start.byteLength + offset
-  const out = options.allocate?.(size) ?? new Uint8Array(size)
-  out.set(start)
-  for (const part of parts) out.set(part.bytes, start.byteLength + part.offset)
   return out
 }
 

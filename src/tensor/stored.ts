@@ -77,7 +77,7 @@ async function readQuantized (name: string, stored: StoredTensor, { kind, scales
 async function readAsFloat32 (name: string, stored: StoredTensor): Promise<FloatTensor> {
   const { dtype, shape, bytes } = stored
   if (bytes === 0) return { shape, values: new Float32Array(shape.reduce((product, size) => product * size, 1)) }
-  return floatTensor(new Map([[name, decodeValues(name, { dtype, shape, begin: 0, end: bytes }, await readBytes(name, stored))]]), name)
+  return floatTensor(new Map([[name, decodeValues(name, { dtype, shape }, await readBytes(name, stored))]]), name)
 }
 
 /** The bytes of a tensor as they lie there. @throws {InvalidTensorError} if the file has become shorter */

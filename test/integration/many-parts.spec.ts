@@ -17,7 +17,7 @@ describe('steps whose adaptation data are many parts', function () {
   })
   after(async () => { await scene.close() })
 
-  for (const wire of ['f32', 'bf16', 'product', 'int8']) {
+  for (const wire of ['f32', 'bf16', 'f16', 'product', 'int8']) {
     it(`give through the mesh what they give locally, ${wire}`, async () => {
       const overMesh = await reportOf(scene.train(`trainer-${wire}`, ...OPTIONS, '--wire', wire, '--job', wire))
       const locally = await reportOf(scene.local(`local-${wire}`, ...OPTIONS, '--wire', wire, '--job', wire, '--threads', '1'))

@@ -61,12 +61,12 @@ describe('pulses of peers', () => {
 
   it('let wait where other messages come, though pings wait behind them; what is sent is no sign', async () => {
     const { pulses, traffic } = pulsesOf(silent)
-    const messages = setInterval(() => pulses.count('blob', 'received', 7, peer), BEAT)
+    const messages = setInterval(() => pulses.count({ kind: 'blob', direction: 'received', bytes: 7, peer }), BEAT)
     expect(await pulses.during(peer, never, abortedAfterLong)).to.equal(false)
     clearInterval(messages)
     expect(traffic.report().blob.received % 7).to.equal(0)
 
-    const sending = setInterval(() => pulses.count('blob', 'sent', 7, peer), BEAT)
+    const sending = setInterval(() => pulses.count({ kind: 'blob', direction: 'sent', bytes: 7, peer }), BEAT)
     expect((await failureOf(pulses.during(peer, never, ends))).name).to.equal('ProtocolError')
     clearInterval(sending)
   })

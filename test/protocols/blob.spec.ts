@@ -8,7 +8,7 @@ import { encodeMessage } from '../../src/protocols/message.js'
 import { Traffic } from '../../src/protocols/traffic.js'
 import type { Mesh } from '../../src/node/mesh.js'
 import { chunkOf, type Manifest, manifestOf } from '../../src/tensor/chunks.js'
-import { answerWith, Nodes, soon } from './nodes.js'
+import { answerWith, endOf, Nodes, soon } from './nodes.js'
 import { failureOf } from '../support/failure.js'
 
 const KIND = 'adaptation'
@@ -69,6 +69,26 @@ describe('blob', () => {
     expect(progress).to.deep.equal([251_424, 775_712, 1_300_000])
     expect(traffic.report()[KIND].received).to.be.within(1_300_000, 1_300_100)
     expect(other.traffic.report()[KIND].sent).to.equal(traffic.report()[KIND].received)
+  })
+
+  it('counts the same bytes for whichever job they are pulled, at both ends', async () => {
+    const other = await holder()
+    const manifest = other.store.put(randomBytes(1_300_000), KIND)
+    const jobs = ['a', 'b'].map(digit => digit.repeat(64))
+    for (const job of [...jobs, undefined]) await blobs.pullInto(new Uint8Array(1_300_000), manifest, [other.node.peerId], { kind: KIND, job, signal: soon() })
+    const counted = traffic.byJob()
+    expect(Object.keys(counted)).to.deep.equal([...jobs, 'none'])
+    for (const [job, { sent, received }] of Object.entries(counted)) {
+      expect(received, job).to.be.within(1_300_000, 1_300_100)
+      expect(other.traffic.byJob()[job], job).to.deep.equal({ sent: received, received: sent })
+    }
+  })
+
+  it('resets the stream of an asker whose request is malformed, and counts it as of no job', async () => {
+    const other = await holder()
+    const requests = [randomBytes(100), encodeMessage({ id: 'a'.repeat(64), job: 'mine', chunks: [0] })]
+    for (const request of requests) expect(await endOf(asker, other.node, BLOB_PROTOCOL, request)).to.equal('reset')
+    expect(other.traffic.byJob()).to.deep.equal({ none: { sent: 0, received: requests[0].byteLength + requests[1].byteLength } })
   })
 
   it('serves what it has pulled, when the first holder is gone', async () => {

@@ -138,15 +138,14 @@ describe('contribution sync', () => {
     expect(offered.map(({ peer }) => peer)).to.deep.equal([asker, other].map(({ peerId }) => peerId.toString()))
   })
 
-  it('counts the bytes of both ways', async () => {
+  it('counts the bytes of both ways, as of the job', async () => {
     const traffic = new Traffic()
     const [record] = await recordsOf(1)
     const other = await member([record], traffic)
     await contributions.sync(other.peerId, JOB, { signal: soon() })
-    expect(traffic.report().contribution).to.deep.equal({
-      received: encodeMessage({ job: JOB }).byteLength,
-      sent: encodeMessage({ records: [record] }).byteLength
-    })
+    const counted = { received: encodeMessage({ job: JOB }).byteLength, sent: encodeMessage({ records: [record] }).byteLength }
+    expect(traffic.report()).to.deep.equal({ contribution: counted })
+    expect(traffic.byJob()).to.deep.equal({ [JOB]: counted })
   })
 
   it(`gives no more than ${MAX_RECORDS} at once`, async () => {

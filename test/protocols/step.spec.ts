@@ -6,7 +6,7 @@ import { expect } from 'chai'
 import { decode, encode } from 'cborg'
 import { pEvent } from 'p-event'
 import * as errors from '../../src/errors.js'
-import type { Job } from '../../src/job.js'
+import { type Job, jobId } from '../../src/job.js'
 import type { Mesh } from '../../src/node/mesh.js'
 import { signRecord } from '../../src/protocols/contribution/index.js'
 import {
@@ -141,13 +141,19 @@ describe('step', () => {
     for (const [i, loss] of losses.entries()) expect((await step(requestOf({ step: i }))).loss).to.equal(loss)
   })
 
-  it('counts the same bytes at both ends', async () => {
+  it('counts the same bytes at both ends, as of the job', async () => {
     const [traffic, hostTraffic] = [new Traffic(), new Traffic()]
     await serve({ step: () => REPLY }, hostTraffic)
-    await stepClient({ counter: traffic })(trainer).step(host.peerId, requestOf(), { signal: soon() })
+    const client = stepClient({ counter: traffic })(trainer)
+    await client.step(host.peerId, requestOf(), { signal: soon() })
     const { sent, received } = traffic.report().step
     expect(sent).to.be.above(3 * 6 * 4)
     expect(hostTraffic.report().step).to.deep.equal({ sent: received, received: sent })
+    const { job } = requestOf()
+    expect(hostTraffic.byJob()).to.deep.equal({ [job]: { sent: received, received: sent } })
+    await failureOf(client.open(host.peerId, JOB, { signal: soon() }))
+    expect(Object.keys(traffic.byJob())).to.have.members([job, jobId(JOB)])
+    for (const [id, own] of Object.entries(traffic.byJob())) expect(hostTraffic.byJob()[id]).to.deep.equal({ sent: own.received, received: own.sent })
   })
 
   it('leaves no stream open', async () => {
@@ -279,13 +285,15 @@ describe('step', () => {
       })
     }
 
-    it('what is no message at all, and says so', async () => {
-      await serve({})
+    it('what is no message at all, says so, and counts it as of no job', async () => {
+      const traffic = new Traffic()
+      await serve({}, traffic)
       for (const request of [Buffer.from('surprise'), randomBytes(1000).fill(0xff)]) {
         const frames = lpStream(await trainer.dialProtocol(host.peerId, STEP_PROTOCOL))
         await frames.write(request)
         expect(decode((await frames.read()).subarray())).to.have.nested.property('error.name', 'ProtocolError')
       }
+      expect(traffic.byJob()).to.have.all.keys('none').and.to.have.nested.property('none.received', 1008)
     })
 
     it('more than it has room for; and serves the next one', async () => {

@@ -152,7 +152,7 @@ describe('topic', () => {
     expect(failure.name).to.equal('ProtocolError')
   })
 
-  it('counts bytes by what they are for, at both ends', async () => {
+  it('counts bytes by what they are for, at both ends, and as of the job', async () => {
     const [writer, reader] = [await gossipers.add(), await gossipers.add()]
     await reader.dial(writer.getMultiaddrs())
     const [sent, received] = [new Traffic(), new Traffic()]
@@ -166,6 +166,8 @@ describe('topic', () => {
     const [first, second] = messages.map(message => encodeMessage(message).byteLength)
     expect(sent.report()).to.deep.equal({ adaptation: { sent: first, received: 0 }, contribution: { sent: second, received: 0 } })
     expect(received.report()).to.deep.equal({ adaptation: { sent: 0, received: first }, contribution: { sent: 0, received: second } })
+    expect(sent.byJob()).to.deep.equal({ [JOB]: { sent: first + second, received: 0 } })
+    expect(received.byJob()).to.deep.equal({ [JOB]: { sent: 0, received: first + second } })
   })
 
   it('of two jobs on one node: each hears its own', async () => {

@@ -2,14 +2,16 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PeerId } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { expect } from 'chai'
-import { type ByteCounter, type Direction, Traffic } from '../../src/protocols/traffic.js'
+import { type Direction, Traffic, type TrafficReport } from '../../src/protocols/traffic.js'
 
 describe('traffic', () => {
   let traffic: Traffic
   let peers: PeerId[]
 
-  const COUNTS: Array<[kind: string, direction: Direction, bytes: number, peer: 0 | 1]> =
-    [['step', 'sent', 100, 0], ['advert', 'received', 7, 1], ['step', 'received', 20, 0], ['step', 'sent', 3, 1], ['blob', 'sent', 0, 0]]
+  const [JOB, OTHER] = ['a', 'b'].map(digit => digit.repeat(64))
+
+  const COUNTS: Array<[kind: string, job: string | undefined, direction: Direction, bytes: number, peer: 0 | 1]> =
+    [['step', OTHER, 'sent', 100, 0], ['advert', undefined, 'received', 7, 1], ['step', OTHER, 'received', 20, 0], ['step', JOB, 'sent', 3, 1], ['blob', JOB, 'sent', 0, 0]]
 
   before(async () => {
     peers = await Promise.all([1, 2].map(async () => peerIdFromPrivateKey(await generateKeyPair('Ed25519'))))
@@ -17,8 +19,7 @@ describe('traffic', () => {
   beforeEach(() => { traffic = new Traffic() })
 
   function count (counts: typeof COUNTS): void {
-    const counter: ByteCounter = traffic
-    for (const [kind, direction, bytes, peer] of counts) counter.count(kind, direction, bytes, peers[peer])
+    for (const [kind, job, direction, bytes, peer] of counts) traffic.count({ kind, job, direction, bytes, peer: peers[peer] })
   }
 
   it('is nothing before anything is counted', () => {
@@ -59,10 +60,34 @@ describe('traffic', () => {
     expect(Object.keys(traffic.byPeer())).to.deep.equal([first, second].sort())
   })
 
+  it('adds up the bytes of all kinds and peers, by job, what is of none last', () => {
+    count(COUNTS)
+    expect(traffic.byJob()).to.deep.equal({ [JOB]: { sent: 3, received: 0 }, [OTHER]: { sent: 100, received: 20 }, none: { sent: 0, received: 7 } })
+    expect(Object.keys(traffic.byJob())).to.deep.equal([JOB, OTHER, 'none'])
+  })
+
+  it('adds up to the same three times', () => {
+    count(COUNTS)
+    for (const [by, sums] of Object.entries(traffic.accounts())) {
+      for (const [direction, sum] of [['sent', 103], ['received', 27]] as const) {
+        expect(Object.values(sums as TrafficReport).reduce((total, each) => total + each[direction], 0), by).to.equal(sum)
+      }
+    }
+  })
+
+  it('tells 256 jobs apart, and those of before are one; nothing is lost', () => {
+    count(COUNTS) // two jobs, and none; those first
+    for (let i = 0; i < 254; i++) traffic.count({ kind: 'step', job: i.toString(16).padStart(64, '0'), direction: 'received', bytes: 2, peer: peers[0] })
+    const { others, ...apart } = traffic.byJob()
+    expect(others).to.deep.equal({ sent: 0, received: 7 })
+    expect(Object.keys(apart)).to.have.lengthOf(256).and.to.include(JOB).and.to.not.include('none')
+    expect(apart[OTHER]).to.deep.equal({ sent: 100, received: 20 })
+  })
+
   it('tells 256 peers apart, and those of before are one; nothing is lost', async () => {
     count(COUNTS)
     const crowd = await Promise.all(Array.from({ length: 255 }, async () => peerIdFromPrivateKey(await generateKeyPair('Ed25519'))))
-    for (const peer of crowd) traffic.count('blob', 'sent', 2, peer)
+    for (const peer of crowd) traffic.count({ kind: 'blob', direction: 'sent', bytes: 2, peer })
     const [kept, gone] = peers.map(String) // the first of them was counted last
     const { others, ...apart } = traffic.byPeer()
     expect(others).to.deep.equal({ sent: 3, received: 7 })

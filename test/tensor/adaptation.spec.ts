@@ -4,6 +4,7 @@ import { decodeAdaptation, encodeAdaptation, factorLayout, isSummed, type Messag
 import { fromBfloat16, toBfloat16 } from '../../src/tensor/half.js'
 import { dequantize, quantize } from '../../src/tensor/quantize.js'
 import { decodeSafetensors, encodeSafetensors } from '../../src/tensor/safetensors.js'
+import { decodeScaled, encodeScaled } from '../../src/tensor/scaled-message.js'
 import { type AdaptationData, type NamedTensors, type Site, type TensorData, WIRE_FORMS, type WireForm } from '../../src/types.js'
 import { randomAdapter, randomData, SITES, uniform } from '../gl/adaptation.js'
 import { seeded } from '../merge/random.js'
@@ -43,6 +44,11 @@ function layoutOfFactors (sites: readonly Site[]): MessageLayout {
 const FORMS: Record<WireForm, Form> = {
   f32: { data: pairs, layout: layoutOfPairs, arriving: values => values },
   bf16: { data: pairs, layout: layoutOfPairs, arriving: values => fromBfloat16(toBfloat16(values)) },
+  f16: {
+    data: pairs,
+    layout: (sites, tokens) => ({ ...layoutOfPairs(sites, tokens), dtype: 'F16' }),
+    arriving: values => decodeScaled(encodeScaled(new Map([['t', { shape: [values.length], values }]]))).tensors.get('t')!.values as Float32Array
+  },
   factors: {
     data: (sites, _, seed) => factors(sites, seed),
     layout: layoutOfFactors,
@@ -50,7 +56,7 @@ const FORMS: Record<WireForm, Form> = {
   },
   int8: {
     data: (sites, _, seed) => factors(sites, seed),
-    layout: sites => ({ ...layoutOfFactors(sites), rounded: true }),
+    layout: sites => ({ ...layoutOfFactors(sites), dtype: 'I8' }),
     arriving: values => dequantize('int8', quantize('int8', values), values.length)
   },
   product: {
@@ -69,9 +75,10 @@ for (const wire of WIRE_FORMS) {
 
   describe(`tensor: adaptation data, ${wire}`, () => {
     const data = dataOf(SITES, TOKENS, 1)
+    const encode = wire === 'f16' ? encodeScaled : encodeSafetensors
 
     function expectRefused (tensors: NamedTensors, what: string, tokens = TOKENS): void {
-      expect(() => decodeAdaptation(encodeSafetensors(tensors), layout(SITES, tokens)), what).to.throw().with.property('name', 'InvalidTensorError')
+      expect(() => decodeAdaptation(encode(tensors), layout(SITES, tokens)), what).to.throw().with.property('name', 'InvalidTensorError')
     }
 
     it('arrive as they were sent, in the precision of the wire', () => {
@@ -120,10 +127,12 @@ for (const wire of WIRE_FORMS) {
 }
 
 describe('tensor: adaptation data on the wire', () => {
-  it('take half the bytes in bf16', () => {
-    const long = pairs(SITES, 1000, 2)
-    expect(encodeAdaptation(long, 'bf16').byteLength / encodeAdaptation(long, 'f32').byteLength).to.be.closeTo(0.5, 0.01)
-  })
+  for (const wire of ['bf16', 'f16'] as const) {
+    it(`take half the bytes in ${wire}`, () => {
+      const long = pairs(SITES, 1000, 2)
+      expect(encodeAdaptation(long, wire).byteLength / encodeAdaptation(long, 'f32').byteLength).to.be.closeTo(0.5, 0.01)
+    })
+  }
 
   describe('with an x that sites have in common', () => {
     const ENDS = [...['q', 'k', 'v'].map(name => ({ name, inFeatures: 40, outFeatures: 3 })), { name: 'o', inFeatures: 40, outFeatures: 2 }]
@@ -137,13 +146,13 @@ describe('tensor: adaptation data on the wire', () => {
     }
 
     it('have it once, and arrive as they were sent', () => {
-      for (const [same, wire] of [[['q', 'k', 'v'], 'f32'], [['k', 'o'], 'f32'], [['q', 'o', 'v'], 'bf16'], [['q'], 'f32']] as const) {
+      for (const [same, wire] of [[['q', 'k', 'v'], 'f32'], [['k', 'o'], 'f32'], [['q', 'o', 'v'], 'bf16'], [['q', 'v'], 'f16'], [['q'], 'f32']] as const) {
         const data = sharing(same)
         const bytes = encodeAdaptation(data, wire)
-        const { tensors, metadata } = decodeSafetensors(bytes)
+        const { tensors, metadata } = wire === 'f16' ? decodeScaled(bytes) : decodeSafetensors(bytes)
         expect([...tensors.keys()].filter(name => name.startsWith('x.'))).to.have.lengthOf(ENDS.length + 1 - same.length)
         expect(Object.keys(metadata)).to.have.lengthOf(same.length - 1)
-        const received = decodeAdaptation(bytes, layout)
+        const received = decodeAdaptation(bytes, { ...layout, ...(wire === 'f16' && { dtype: 'F16' }) })
         expect(allOf(received)).to.deep.equal(allOf(data).map(({ shape, values }) => ({ shape, values: FORMS[wire].arriving(values as Float32Array) })))
       }
       expect(encodeAdaptation(sharing(['q', 'k', 'v']), 'f32').byteLength).to.be.below(encodeAdaptation(sharing(['q']), 'f32').byteLength - 2 * 4 * 40 * TOKENS + 200)

@@ -1,21 +1,15 @@
 import { expect } from 'chai'
 import { dequantize, quantize } from '../../src/tensor/quantize.js'
 import { decodeRounded, encodeRounded } from '../../src/tensor/rounded-message.js'
-import { encodeHeader } from '../../src/tensor/safetensors.js'
+import { joinEncoded, type SafetensorsDtype } from '../../src/tensor/safetensors.js'
 import type { FloatTensor } from '../../src/types.js'
 import { uniform } from '../gl/adaptation.js'
 import { seeded } from '../merge/random.js'
 
-type Entry = readonly [name: string, dtype: string, shape: readonly number[], bytes: Uint8Array]
+type Entry = readonly [name: string, dtype: SafetensorsDtype, shape: readonly number[], bytes: Uint8Array]
 
 function message (entries: readonly Entry[]): Uint8Array {
-  let size = 0
-  const header = encodeHeader(entries.map(([name, dtype, shape, bytes]) => {
-    const begin = size
-    size += bytes.byteLength
-    return [name, { dtype, shape, data_offsets: [begin, size] }]
-  }))
-  return new Uint8Array([...header, ...entries.flatMap(([, , , bytes]) => [...bytes])])
+  return joinEncoded(entries.map(([name, dtype, shape, bytes]) => ({ name, dtype, shape, bytes })))
 }
 
 describe('tensor: messages in 8 bits', () => {

@@ -27,7 +27,7 @@ const LINEAR: AuxiliarySpec = { kind: 'linear', rank: 1, alpha: 1 }
 
 /** What a host is asked for, and by whom. */
 const WAYS: ReadonlyArray<readonly [spec: AuxiliarySpec, wire: WireOption]> = [
-  [LORA, 'f32'], [LORA, 'bf16'], [LORA, 'product'], [LORA, 'factors'], [LORA, 'int8'], [LORA, 'auto'], [LINEAR, 'f32'], [LINEAR, 'product'], [LINEAR, 'int8'], [LINEAR, 'auto']
+  [LORA, 'f32'], [LORA, 'bf16'], [LORA, 'f16'], [LORA, 'product'], [LORA, 'factors'], [LORA, 'int8'], [LORA, 'auto'], [LINEAR, 'f32'], [LINEAR, 'product'], [LINEAR, 'int8'], [LINEAR, 'auto']
 ]
 
 interface Counted {
@@ -41,7 +41,7 @@ interface Counted {
 /**
  * How many bytes the messages of a step have in each form: those that a host's own pass gives and encodes, of adapters at c_attn. Then
  * how far losses are from those with x and ∇ĥ in float32, over training runs of the embedded model: by `auto` at each step, and by
- * `int8` in the end.
+ * `int8` and `f16` in the end.
  */
 export const wire = definePart({
   name: 'wire',
@@ -53,7 +53,7 @@ export const wire = definePart({
   },
   measure: async ({ steps, model: asked, threads }, context) => {
     const counted = await count(await modelFolder(asked, context.folder, context.log), threads, context)
-    const int8LossRatio = await finalLossRatio('int8', ROUNDED_STEPS, context)
+    const [int8LossRatio, f16LossRatio] = await finalLossRatios(['int8', 'f16'], ROUNDED_STEPS, context)
     const lossErrorAuto = Math.max(...await Promise.all(['low-rank', 'linear'].map(async aux => await lossError(aux, steps, context))))
     const bytesOf = (spec: AuxiliarySpec, wire: WireOption): Counted['bytes'] => counted.find(({ name }) => name === nameOf(spec, wire))?.bytes ?? { 1: NaN, 8: NaN }
     const pairs = bytesOf(LORA, 'f32')
@@ -67,7 +67,9 @@ export const wire = definePart({
         linearShareInterval1: share(LINEAR, 1),
         int8Share: figure([bytesOf(LORA, 'int8')[1] / pairs[1]]),
         lossErrorAuto: figure([lossErrorAuto]),
-        int8LossRatio: figure([int8LossRatio])
+        int8LossRatio: figure([int8LossRatio]),
+        f16Share: figure([bytesOf(LORA, 'f16')[1] / pairs[1]]),
+        f16LossRatio: figure([f16LossRatio])
       }
     }
   }
@@ -124,10 +126,13 @@ async function lossError (aux: string, steps: number, context: PartContext): Pro
   return Math.max(...auto.map((loss, step) => Math.abs(loss - pairs[step])))
 }
 
-/** The last loss by a rounded form over that by float32 pairs. */
-async function finalLossRatio (wire: WireOption, steps: number, context: PartContext): Promise<number> {
-  const [rounded, pairs] = [await lossesOf('low-rank', wire, steps, context, ROUNDED_RATE), await lossesOf('low-rank', 'f32', steps, context, ROUNDED_RATE)]
-  return rounded[steps - 1] / pairs[steps - 1]
+/** The last loss by each rounded form over that by float32 pairs. */
+async function finalLossRatios (wires: readonly WireForm[], steps: number, context: PartContext): Promise<number[]> {
+  const last = async (wire: WireForm): Promise<number> => (await lossesOf('low-rank', wire, steps, context, ROUNDED_RATE))[steps - 1]
+  const pairs = await last('f32')
+  const ratios: number[] = []
+  for (const wire of wires) ratios.push(await last(wire) / pairs)
+  return ratios
 }
 
 async function lossesOf (aux: string, wire: WireOption, steps: number, { folder, signal, log }: PartContext, lr?: number): Promise<readonly number[]> {

@@ -9,7 +9,7 @@ import { below, randomBytes, randomHash } from '../random.js'
 import { messageDecoder } from './messages.js'
 
 export const blobRequest = messageDecoder('blob request', requestSchema,
-  ({ random }) => ({ id: randomHash(random), chunks: Array.from({ length: 1 + below(4, random) }, () => below(1_000, random)) }))
+  ({ random }) => ({ id: randomHash(random), ...(random() < 0.5 && { job: randomHash(random) }), chunks: Array.from({ length: 1 + below(4, random) }, () => below(1_000, random)) }))
 
 export const blobChunk: Decoder = {
   name: 'blob chunk',

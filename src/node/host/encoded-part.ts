@@ -1,5 +1,5 @@
 import { InvalidTensorError } from '../../errors.js'
-import { encodeAdaptation, sharedInputs, tensorsOf } from '../../tensor/adaptation.js'
+import { encodeAdaptation, isHalved, sharedInputs, tensorsOf } from '../../tensor/adaptation.js'
 import { type Manifest, manifestOf, MAX_BLOB_BYTES } from '../../tensor/chunks.js'
 import type { Round } from '../../tensor/remainders.js'
 import type { AdaptationData, SiteData, WireForm } from '../../types.js'
@@ -29,7 +29,7 @@ const PART_BYTES = 8 << 20
  */
 export function encodeParts (data: AdaptationData, wire: WireForm, allocate?: (bytes: number) => Uint8Array, round?: Round): Iterable<EncodedPart> {
   for (const [site, own] of data) {
-    const size = sizeOf(own) * (wire === 'bf16' ? 0.5 : 1)
+    const size = sizeOf(own) * (isHalved(wire) ? 0.5 : 1)
     if (size > MAX_BLOB_BYTES) throw new InvalidTensorError(`adaptation data of ${site} have ${size} bytes, at most ${MAX_BLOB_BYTES} can be sent; use fewer tokens`)
   }
   return encoded(groups(data), wire, allocate, round)

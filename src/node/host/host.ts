@@ -223,7 +223,7 @@ function isOfFactors (wire: WireForm, { own }: Applied): boolean {
 function checkFactors ({ own }: Applied, sites: readonly string[]): void {
   if (own === undefined) throw new ProtocolError('the gradients of a trainer\'s factors need its contribution, and there is none')
   const { spec, adapter } = own
-  if (!hasFactors(spec)) throw new InvalidOptionError(`${spec.kind} auxiliaries have no factors; use the wire form f32 or bf16`)
+  if (!hasFactors(spec)) throw new InvalidOptionError(`${spec.kind} auxiliaries have no factors; use the wire form f32, bf16 or f16`)
   const missing = sites.find(site => !adapter.has(site))
   if (missing !== undefined) throw new ProtocolError(`the trainer's contribution has no factors of ${missing}, whose gradients it wants`)
 }
@@ -231,7 +231,7 @@ function checkFactors ({ own }: Applied, sites: readonly string[]): void {
 /** What is linear in x is fitted from Σ∇ĥ·xᵀ, whatever its values. */
 function checkLinear ({ own }: Applied, job: Job): void {
   const specs = own === undefined ? specsOf(job) : [own.spec]
-  if (!specs.some(hasProduct)) throw new InvalidOptionError(`${specs.map(({ kind }) => kind).join(', ')} auxiliaries are not linear in x; use the wire form f32 or bf16`)
+  if (!specs.some(hasProduct)) throw new InvalidOptionError(`${specs.map(({ kind }) => kind).join(', ')} auxiliaries are not linear in x; use the wire form f32, bf16 or f16`)
 }
 
 /** Which of the module's results are wanted is told by the kind that the trainer fits. */

@@ -1,5 +1,5 @@
 import type { PeerId } from '@libp2p/interface'
-import { decodeAdaptation, encodeAdaptation } from '../../tensor/adaptation.js'
+import { decodeAdaptation, encodeAdaptation, isHalved } from '../../tensor/adaptation.js'
 import { Remainders } from '../../tensor/remainders.js'
 import type { WeightNorms } from '../../tensor/weight-norms.js'
 import type { Host } from '../host/host.js'
@@ -33,7 +33,7 @@ export class OwnHost implements StepRunner {
   async run<T> (step: Step, use: (result: StepResult) => T | Promise<T>, signal: AbortSignal): Promise<T> {
     const { wire, sites } = this.#wanted
     const { reply, data } = await this.#host.step(this.#peer, { ...step, job: this.#joined.id, wire, sites: sites.map(({ name }) => name) }, 'tensors', signal)
-    const isRounded = wire === 'bf16' || wire === 'int8'
+    const isRounded = isHalved(wire) || wire === 'int8'
     const sent = !isRounded || data.size === 0 ? data : decodeAdaptation(encodeAdaptation(data, wire, undefined, this.#remainders.at('', step.step)), layoutOf(this.#wanted, sites, step.batch))
     return await use({ reply, data: sent })
   }

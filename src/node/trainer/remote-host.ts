@@ -187,7 +187,7 @@ export class RemoteHost {
     if (size > most) throw new ProtocolError(`the host announces ${size} bytes for ${layout.shapes.size} tensors, which have ${most} at most`)
     if ((places.at(place)?.byteLength ?? 0) < size) places[place] = new Uint8Array(size)
     const bytes = places[place].subarray(0, size)
-    await this.#node.blobs.pullInto(bytes, manifest, [this.peer], { kind: 'adaptation', signal })
+    await this.#node.blobs.pullInto(bytes, manifest, [this.peer], { kind: 'adaptation', job: this.#joined.id, signal })
     return decodeAdaptation(bytes, layout)
   }
 

@@ -5,7 +5,7 @@ import type { EngineOptions } from '../../engine/open-engine.js'
 import { InvalidInviteError, ProtocolError } from '../../errors.js'
 import { jobId } from '../../job.js'
 import { countedByRow, predictedBy } from '../../model/tasks/tasks.js'
-import type { TrafficReport } from '../../protocols/traffic.js'
+import type { Accounts } from '../../protocols/traffic.js'
 import type { Mode, Task, WireForm } from '../../types.js'
 import type { Host } from '../host/host.js'
 import type { JoinedJob } from '../jobs.js'
@@ -28,7 +28,7 @@ import { readTrainingData } from './training-data.js'
 import { checkWire, describeWire, wireFormOf } from './wire-form.js'
 
 /** What a trainer has done. */
-export interface TrainReport {
+export interface TrainReport extends Accounts {
   /** Id of the job. */
   readonly job: string
   readonly name: string
@@ -60,9 +60,6 @@ export interface TrainReport {
   readonly sharedSteps: number
   /** Steps whose data were made with an auxiliary that had been fitted since: tries that were refused, and those that were weighted less. */
   readonly stale: Progress['stale']
-  /** By what they were for. */
-  readonly bytes: TrafficReport
-  readonly bytesByPeer: TrafficReport
   /** What training was private by, and what that costs; null where it was not. */
   readonly privacy: PrivacyReport | null
   /** Names α·ΔW as this member has it in the end. */
@@ -208,8 +205,7 @@ function reportOf (
     heldOut: { base: progress.baseLoss, adapted },
     sharedSteps: progress.sharedSteps,
     stale: progress.stale,
-    bytes: traffic.report(),
-    bytesByPeer: traffic.byPeer(),
+    ...traffic.accounts(),
     members: members.held.map(({ peer, round, tokens }) => ({ peer, round, tokens })),
     ...others
   }

@@ -60,6 +60,7 @@ export function describeWire (form: WireForm): string {
   switch (form) {
     case 'f32': return 'x and ∇ĥ of every token, in float32'
     case 'bf16': return 'x and ∇ĥ of every token, rounded to bfloat16'
+    case 'f16': return 'x and ∇ĥ of every token, rounded to binary16, each tensor times a power of two'
     case 'int8': return 'what x and ∇ĥ do to the adapter, summed over tokens by the host, in 8 bits; what is rounded off is added to the next step\'s'
     case 'product': return 'the sum of ∇ĥ·xᵀ over tokens, of each module as large as its matrix (--wire f32 has it send x and ∇ĥ themselves)'
     case 'factors': return 'what x and ∇ĥ do to the factors of the adapter, summed over tokens by the host (--wire f32 has it send x and ∇ĥ themselves)'
@@ -68,10 +69,10 @@ export function describeWire (form: WireForm): string {
 
 /** What a message about some sites and one batch must hold. */
 export function layoutOf ({ wire, auxiliary }: Pick<Wanted, 'wire' | 'auxiliary'>, sites: readonly Site[], batch: Batch): MessageLayout {
-  const rounded = wire === 'int8' && { rounded: true }
+  const rounded = wire === 'int8' && { dtype: 'I8' } as const
   switch (summedForm(wire, auxiliary)) {
     case 'factors': return { ...factorLayout(new Map(sites.map(site => [site.name, parameterShapes(auxiliary, site)]))), ...rounded }
     case 'product': return { ...productLayout(sites), ...rounded }
-    default: return pairLayout(sites, batch, seenBy(auxiliary.kind))
+    default: return { ...pairLayout(sites, batch, seenBy(auxiliary.kind)), ...(wire === 'f16' && { dtype: 'F16' }) }
   }
 }

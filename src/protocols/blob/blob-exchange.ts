@@ -1,5 +1,6 @@
 import type { PeerId, Startable } from '@libp2p/interface'
-import { InvalidTensorError } from '../../errors.js'
+import type { z } from 'zod'
+import { InvalidTensorError, ProtocolError } from '../../errors.js'
 import { checkManifest, chunkOf, type Manifest } from '../../tensor/chunks.js'
 import type { Deadline } from '../deadline.js'
 import { type Answerer, answerer, type Dialer, type Frames } from '../frames.js'
@@ -76,8 +77,8 @@ export class BlobExchange implements Startable {
     await this.#transfer(manifest, holders, options, into).join(options)
   }
 
-  #transfer (manifest: Manifest, holders: Holders, { kind }: PullOptions, into?: Uint8Array): Transfer {
-    const init = { manifest, holders, kind, counter: this.#counter, breaches: this.#breaches, idleTimeout: this.#idleTimeout }
+  #transfer (manifest: Manifest, holders: Holders, { kind, job }: PullOptions, into?: Uint8Array): Transfer {
+    const init = { manifest, holders, kind, job, counter: this.#counter, breaches: this.#breaches, idleTimeout: this.#idleTimeout }
     return new Transfer(this.#components, into === undefined ? init : { ...init, into })
   }
 
@@ -98,20 +99,30 @@ export class BlobExchange implements Startable {
 
   readonly #onStream = async (frames: Frames, peer: PeerId, deadline: Deadline): Promise<void> => {
     for (;;) {
-      const request = await frames.read().catch(() => undefined)
+      const request = await frames.readMessage(decodeRequest).catch(unlessRefused)
       if (request === undefined) return // the asker has what it wanted
-      const { id, chunks } = decodeMessage(requestSchema, request)
+      const { id, job, chunks } = request
       const found = this.#store.get(id)
       const held = found?.to?.some(other => other.equals(peer)) === false ? undefined : found
       for (const index of chunks) {
         if (held === undefined || index >= held.manifest.chunks.length) {
-          await frames.write(encodeMessage({ refused: held === undefined ? 'not held here' : `there is no chunk ${index}` }))
+          await frames.write(encodeMessage({ refused: held === undefined ? 'not held here' : `there is no chunk ${index}` }), { job })
           return
         }
-        await frames.write(frameOfChunk(chunkOf(held.bytes, held.manifest, index)), held.kind)
+        await frames.write(frameOfChunk(chunkOf(held.bytes, held.manifest, index)), { kind: held.kind, job })
         deadline.touch()
         held.sent?.(peer, index)
       }
     }
   }
+}
+
+function decodeRequest (bytes: Uint8Array): z.infer<typeof requestSchema> {
+  return decodeMessage(requestSchema, bytes)
+}
+
+/** The end of a stream is no error. */
+function unlessRefused (error: unknown): undefined {
+  if (error instanceof ProtocolError) throw error
+  return undefined
 }

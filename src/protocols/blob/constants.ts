@@ -9,7 +9,7 @@ export const HOLDERS_AT_ONCE = 4
 /** Room for a chunk and what is around it, in bytes. */
 export const MAX_CHUNK_FRAME_BYTES = 512 * 1024 + 64
 
-/** Room for an id and a few indices, in bytes. */
+/** Room for two ids and a few indices, in bytes. */
 export const MAX_REQUEST_BYTES = 256
 
 /** Requests that may wait unread: as many as one asker has under way, and some. */

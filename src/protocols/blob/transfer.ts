@@ -5,25 +5,23 @@ import { unlessAborted } from '../deadline.js'
 import { converse, type Dialer } from '../frames.js'
 import { encodeMessage } from '../message.js'
 import type { BreachListener } from '../bans.js'
-import type { ByteCounter } from '../traffic.js'
+import type { ByteCounter, Label } from '../traffic.js'
 import { takeChunk } from './chunk-answer.js'
 import { BLOB_PROTOCOL, CHUNKS_AHEAD, HOLDERS_AT_ONCE, MAX_CHUNK_FRAME_BYTES } from './constants.js'
 
 /** Peers that may hold a blob, best first; the next is asked for when it is needed. */
 export type Holders = Iterable<PeerId>
 
-export interface PullOptions {
-  /** What the bytes are counted as, here and when they are served on. */
-  readonly kind: string
+/** Its label is what the bytes are counted as, here and when they are served on; its job also where they come from. */
+export interface PullOptions extends Label {
   readonly signal: AbortSignal
   /** Told of every chunk: how many bytes of the blob are here, and how many it has. */
   readonly onProgress?: (received: number, size: number) => void
 }
 
-export interface TransferInit {
+export interface TransferInit extends Label {
   readonly manifest: Manifest
   readonly holders: Holders
-  readonly kind: string
   readonly counter: ByteCounter | undefined
   readonly breaches: BreachListener | undefined
   readonly idleTimeout: number
@@ -123,14 +121,14 @@ export class Transfer {
 
   /** Pulls chunks as long as there are any to ask for. What the holder does not give is open to others again. */
   async #pullFrom (holder: PeerId): Promise<void> {
-    const { manifest, idleTimeout, kind, counter, breaches } = this.#init
-    const init = { maxBytes: MAX_CHUNK_FRAME_BYTES, maxUnread: CHUNKS_AHEAD, timeout: idleTimeout, kind, counter, breaches, signal: this.#given.signal }
+    const { manifest, idleTimeout, kind, job, counter, breaches } = this.#init
+    const init = { maxBytes: MAX_CHUNK_FRAME_BYTES, maxUnread: CHUNKS_AHEAD, timeout: idleTimeout, kind, job, counter, breaches, signal: this.#given.signal }
     /** What it is asked for and has not given, in that order; taken before it is reached, so that others are asked for other chunks. */
     const asked = new Set(this.#take(CHUNKS_AHEAD))
     try {
       await converse(this.#dialer, holder, BLOB_PROTOCOL, init, async (frames, deadline) => {
         const ask = async (chunks: readonly number[]): Promise<void> => {
-          if (chunks.length > 0) await frames.write(encodeMessage({ id: manifest.id, chunks }))
+          if (chunks.length > 0) await frames.write(encodeMessage({ id: manifest.id, chunks, ...(job !== undefined && { job }) }))
         }
         await ask([...asked])
         let verified = Promise.resolve()

@@ -48,7 +48,7 @@ export class ContributionSync implements Startable {
   }
 
   async sync (peer: PeerId, job: string, { signal }: { readonly signal: AbortSignal }): Promise<number> {
-    const init = { ...this.#exchange, maxBytes: MAX_ANSWER_BYTES, signal }
+    const init = { ...this.#exchange, job, maxBytes: MAX_ANSWER_BYTES, signal }
     const { records } = await converse(this.#components, peer, CONTRIBUTION_PROTOCOL, init, async frames => {
       await frames.write(encodeMessage({ job }))
       return decodeMessage(answerSchema, await frames.read())
@@ -61,7 +61,7 @@ export class ContributionSync implements Startable {
   }
 
   readonly #onStream = async (frames: Frames): Promise<void> => {
-    const { job } = decodeMessage(requestSchema, await frames.read())
+    const { job } = await frames.readMessage(bytes => decodeMessage(requestSchema, bytes))
     const records: ContributionRecord[] = []
     let bytes = 0
     for (const record of this.#store.records(job)) {
@@ -69,6 +69,6 @@ export class ContributionSync implements Startable {
       if (records.length === MAX_RECORDS || bytes > MAX_ANSWER_BYTES - MAX_REQUEST_BYTES) break
       records.push(record)
     }
-    await frames.write(encodeMessage({ records }))
+    await frames.write(encodeMessage({ records }), { job })
   }
 }

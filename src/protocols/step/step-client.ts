@@ -1,7 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import type { z } from 'zod'
 import { InvalidBatchError } from '../../errors.js'
-import type { Job } from '../../job.js'
+import { type Job, jobId } from '../../job.js'
 import { converse, type Dialer } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
 import type { ByteCounter } from '../traffic.js'
@@ -31,7 +31,7 @@ export class StepAsker {
   }
 
   async open (peer: PeerId, job: Job, { signal }: StepOptions): Promise<OpenReply> {
-    const answer = await this.#ask(peer, { type: 'open', job }, openAnswerSchema, OPEN_TIMEOUT, signal)
+    const answer = await this.#ask(peer, jobId(job), { type: 'open', job }, openAnswerSchema, OPEN_TIMEOUT, signal)
     if ('error' in answer) throw fromRefusal(answer.error)
     return answer.opened
   }
@@ -43,15 +43,15 @@ export class StepAsker {
       const rows = Math.floor(request.batch.rows * MAX_BATCH_BYTES / byteLength)
       throw new InvalidBatchError(`a batch of ${request.batch.rows} rows takes ${byteLength} bytes, a host accepts ${MAX_BATCH_BYTES}; use ${rows < 1 ? 'shorter rows' : `at most ${rows} rows`}`)
     }
-    const answer = await this.#ask(peer, { type: 'step', step }, stepAnswerSchema, this.#timeout, signal)
+    const answer = await this.#ask(peer, request.job, { type: 'step', step }, stepAnswerSchema, this.#timeout, signal)
     if ('error' in answer) throw fromRefusal(answer.error)
     return answer.reply
   }
 
   async #ask<T> (
-    peer: PeerId, request: z.infer<typeof requestSchema>, schema: z.ZodType<T>, timeout: number, signal: AbortSignal
+    peer: PeerId, job: string, request: z.infer<typeof requestSchema>, schema: z.ZodType<T>, timeout: number, signal: AbortSignal
   ): Promise<T> {
-    const init = { maxBytes: MAX_ANSWER_BYTES, timeout, kind: 'step', counter: this.#counter, signal }
+    const init = { maxBytes: MAX_ANSWER_BYTES, timeout, kind: 'step', job, counter: this.#counter, signal }
     return await converse(this.#dialer, peer, STEP_PROTOCOL, init, async frames => {
       await frames.write(encodeMessage(request))
       return decodeMessage(schema, await frames.read())

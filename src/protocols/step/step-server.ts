@@ -1,5 +1,6 @@
 import type { PeerId, Startable } from '@libp2p/interface'
-import type { Job } from '../../job.js'
+import type { z } from 'zod'
+import { type Job, jobId } from '../../job.js'
 import type { Deadline } from '../deadline.js'
 import { type Answerer, answerer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
@@ -7,7 +8,7 @@ import type { ConductListener } from '../bans.js'
 import type { PeerLimits } from '../peer-limits.js'
 import type { ByteCounter } from '../traffic.js'
 import { MAX_INBOUND_STREAMS, MAX_REQUEST_BYTES, REQUEST_TIMEOUT, STEP_PROTOCOL } from './constants.js'
-import { toRefusal } from './refusal.js'
+import { type Refusal, toRefusal } from './refusal.js'
 import { decodeBatch, type OpenReply, requestSchema, type StepReply, type StepRequest } from './schema.js'
 
 /**
@@ -51,22 +52,35 @@ export class StepAnswerer implements Startable {
   }
 
   readonly #onStream = async (frames: Frames, peer: PeerId, deadline: Deadline): Promise<void> => {
-    const request = await frames.read()
+    const asked = await frames.readMessage(decodeRequest)
     deadline.pause() // how long a step may take is for the trainer to say
-    const answer = await this.#answer(request, peer, deadline.signal)
+    const answer = 'error' in asked ? asked : await this.#answer(asked.request, peer, deadline.signal)
     deadline.signal.throwIfAborted()
     deadline.touch()
-    await frames.write(encodeMessage(answer))
+    await frames.write(encodeMessage(answer), { job: asked.job })
   }
 
-  async #answer (bytes: Uint8Array, peer: PeerId, signal: AbortSignal): Promise<object> {
+  async #answer (request: Request, peer: PeerId, signal: AbortSignal): Promise<object> {
     try {
-      const request = decodeMessage(requestSchema, bytes)
       if (request.type === 'open') return { opened: await this.#handler.open(peer, request.job, signal) }
       const { batch, ...step } = request.step
       return { reply: await this.#handler.step(peer, { ...step, batch: decodeBatch(batch) }, signal) }
     } catch (error) {
       return { error: toRefusal(error) }
     }
+  }
+}
+
+type Request = z.infer<typeof requestSchema>
+
+/** What is asked for, and of which job it is; or why that is refused. */
+type Asked = { readonly job: string, readonly request: Request } | { readonly job?: undefined, readonly error: Refusal }
+
+function decodeRequest (bytes: Uint8Array): Asked {
+  try {
+    const request = decodeMessage(requestSchema, bytes)
+    return { job: request.type === 'open' ? jobId(request.job) : request.step.job, request }
+  } catch (error) {
+    return { error: toRefusal(error) }
   }
 }

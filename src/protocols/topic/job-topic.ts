@@ -37,6 +37,7 @@ export class GossipedJobTopic extends TypedEventEmitter<JobTopicEvents> {
       judge: this.#judge,
       onMessage: (message, from) => this.safeDispatchEvent(message.type, { detail: { ...message, from } }),
       kind: ({ type }) => type,
+      job,
       counter,
       breaches
     })

@@ -26,6 +26,8 @@ export interface TopicInit<T> {
   readonly onMessage: (message: T, from: PeerId) => void
   /** What a message's bytes are counted as. */
   readonly kind: (message: T) => string
+  /** Id of the job that all messages are of. @default none */
+  readonly job?: string
   readonly counter: ByteCounter | undefined
   /** Is told of peers that pass on what is to be rejected. */
   readonly breaches: BreachListener | undefined
@@ -99,9 +101,9 @@ export class Topic<T extends object> {
   }
 
   async #send (message: T, bytes: Uint8Array): Promise<PeerId[]> {
-    const { name, kind, counter } = this.#init
+    const { name, kind, job, counter } = this.#init
     const { recipients } = await this.#pubsub.publish(name, bytes)
-    for (const recipient of recipients) counter?.count(kind(message), 'sent', bytes.byteLength, recipient)
+    for (const recipient of recipients) counter?.count({ kind: kind(message), job, direction: 'sent', bytes: bytes.byteLength, peer: recipient })
     return recipients
   }
 
@@ -129,7 +131,8 @@ export class Topic<T extends object> {
   readonly #onMessage = ({ detail: message }: CustomEvent<Message>): void => {
     const checked = this.#checked.get(message)
     if (checked === undefined || message.type !== 'signed') return // of another topic
-    this.#init.counter?.count(this.#init.kind(checked), 'received', message.data.byteLength, message.from)
-    this.#init.onMessage(checked, message.from)
+    const { kind, job, counter, onMessage } = this.#init
+    counter?.count({ kind: kind(checked), job, direction: 'received', bytes: message.data.byteLength, peer: message.from })
+    onMessage(checked, message.from)
   }
 }

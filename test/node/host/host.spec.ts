@@ -88,7 +88,7 @@ describe('a host', () => {
       await contribute(joined, spec)
       const refused = await failureOf(step(joined))
       expect(refused).to.have.property('name', 'InvalidOptionError')
-      expect(refused.message).to.equal(`${spec.kind} auxiliaries have no factors; use the wire form f32 or bf16`)
+      expect(refused.message).to.equal(`${spec.kind} auxiliaries have no factors; use the wire form f32, bf16 or f16`)
     })
 
     it(`refuses them to the ${spec.kind} member of a mixture, and gives them to another`, async () => {

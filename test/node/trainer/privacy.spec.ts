@@ -73,7 +73,7 @@ describe('the privacy of a trainer', () => {
     expectRefused({ data: undefined, tasks: { one: ['texts'] } }, '--tasks')
     expectRefused({ groupByLength: true }, '--group-by-length')
     expectRefused({ fitThreads: 2 }, '--fit-threads')
-    for (const wire of ['factors', 'bf16']) expectRefused({ wire }, '--wire f32')
+    for (const wire of ['factors', 'bf16', 'f16']) expectRefused({ wire }, '--wire f32')
     for (const wire of ['auto', 'f32'] as const) expect(() => parseTrainOptions({ ...GIVEN, wire })).to.not.throw()
   })
 

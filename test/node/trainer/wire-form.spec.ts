@@ -54,7 +54,7 @@ describe('the wire form of a trainer', () => {
     for (const option of WIRE_OPTIONS) expect(() => { checkWire(option, lowRank(2)) }).to.not.throw()
     for (const spec of [LINEAR, MLP]) {
       expect(() => { checkWire('factors', spec) }).to.throw('--wire auto').with.property('name', 'InvalidOptionError')
-      for (const option of ['auto', 'f32', 'bf16'] as const) expect(() => { checkWire(option, spec) }).to.not.throw()
+      for (const option of ['auto', 'f32', 'bf16', 'f16'] as const) expect(() => { checkWire(option, spec) }).to.not.throw()
     }
     for (const option of ['product', 'int8'] as const) expect(() => { checkWire(option, LINEAR) }).to.not.throw()
     for (const kind of ['mlp', 'ia3', 'dora'] as const) {
