@@ -7,6 +7,7 @@ import { contribution, type Contributions } from '../protocols/contribution/inde
 import { watchGossip } from '../protocols/gossip-watch.js'
 import { DEFAULT_PEER_LIMITS, type PeerLimits } from '../protocols/peer-limits.js'
 import { Traffic } from '../protocols/traffic.js'
+import { BulkConnections } from './bulk-connections.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity } from './identity.js'
 import { Jobs, type JobsNetwork } from './jobs.js'
@@ -61,7 +62,8 @@ export class ColaNode {
     watchGossip(mesh.services.pubsub, { breaches: bans, messages: limits.messages })
     this.store = new BlobStore()
     const conduct = { counter, breaches: bans, limits }
-    this.blobs = blob({ store: this.store, ...conduct })(mesh)
+    const bulk = new BulkConnections(mesh, { log: mesh.logger.forComponent('colanet:bulk') })
+    this.blobs = blob({ store: this.store, bulk, ...conduct })(mesh)
     this.adverts = advert({ pubsub: mesh.services.pubsub, ...conduct })(mesh)
     const network = { pubsub: mesh.services.pubsub, blobs: this.blobs, connectedPeers: () => mesh.getPeers(), counter, breaches: bans }
     this.jobs = new Jobs({ identity, store: this.store, log: this.log, network: { ...network, meet: this.#meet } })

@@ -1,7 +1,7 @@
 import type { PeerId, Startable } from '@libp2p/interface'
 import type { z } from 'zod'
 import { InvalidTensorError, ProtocolError } from '../../errors.js'
-import { checkManifest, chunkOf, type Manifest } from '../../tensor/chunks.js'
+import { checkManifest, CHUNK_BYTES, chunkOf, type Manifest } from '../../tensor/chunks.js'
 import type { Deadline } from '../deadline.js'
 import { type Answerer, answerer, type Dialer, type Frames } from '../frames.js'
 import { decodeMessage, encodeMessage } from '../message.js'
@@ -10,7 +10,7 @@ import type { PeerLimits } from '../peer-limits.js'
 import type { ByteCounter } from '../traffic.js'
 import type { BlobStore } from './blob-store.js'
 import { frameOfChunk } from './chunk-frame.js'
-import { ASKER_TIMEOUT, BLOB_PROTOCOL, IDLE_TIMEOUT, MAX_INBOUND_STREAMS, MAX_REQUEST_BYTES, MAX_UNREAD_REQUESTS } from './constants.js'
+import { ASKER_TIMEOUT, BLOB_PROTOCOL, CHUNKS_AHEAD, IDLE_TIMEOUT, MAX_INBOUND_STREAMS, MAX_REQUEST_BYTES, MAX_UNREAD_REQUESTS } from './constants.js'
 import { requestSchema } from './schema.js'
 import { type Holders, type PullOptions, Transfer } from './transfer.js'
 
@@ -19,6 +19,8 @@ export type BlobComponents = Answerer & Dialer
 export interface BlobInit {
   /** What is served, and where what is pulled goes. */
   readonly store: BlobStore
+  /** Opens the streams over which what is large comes. @default the same as all */
+  readonly bulk?: Dialer
   readonly counter?: ByteCounter
   readonly breaches?: ConductListener
   readonly limits?: PeerLimits
@@ -28,6 +30,7 @@ export interface BlobInit {
 
 export class BlobExchange implements Startable {
   readonly #components: BlobComponents
+  readonly #bulk: Dialer
   readonly #store: BlobStore
   readonly #counter: ByteCounter | undefined
   readonly #breaches: ConductListener | undefined
@@ -35,8 +38,9 @@ export class BlobExchange implements Startable {
   readonly #idleTimeout: number
   readonly #transfers = new Map<string, Transfer>()
 
-  constructor (components: BlobComponents, { store, counter, breaches, limits, idleTimeout = IDLE_TIMEOUT }: BlobInit) {
+  constructor (components: BlobComponents, { store, bulk = components, counter, breaches, limits, idleTimeout = IDLE_TIMEOUT }: BlobInit) {
     this.#components = components
+    this.#bulk = bulk
     this.#store = store
     this.#counter = counter
     this.#breaches = breaches
@@ -79,7 +83,8 @@ export class BlobExchange implements Startable {
 
   #transfer (manifest: Manifest, holders: Holders, { kind, job }: PullOptions, into?: Uint8Array): Transfer {
     const init = { manifest, holders, kind, job, counter: this.#counter, breaches: this.#breaches, idleTimeout: this.#idleTimeout }
-    return new Transfer(this.#components, into === undefined ? init : { ...init, into })
+    const isLarge = manifest.size > CHUNKS_AHEAD * CHUNK_BYTES
+    return new Transfer(isLarge ? this.#bulk : this.#components, into === undefined ? init : { ...init, into })
   }
 
   #begin (manifest: Manifest, holders: Holders, options: PullOptions): Transfer {
