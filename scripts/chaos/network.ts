@@ -9,7 +9,7 @@ import { MemoryStream } from './memory-stream.js'
 import type { VirtualTime } from './virtual-time.js'
 
 /** What may happen to a message of gossip, as shares of all. */
-export interface Weather {
+interface Weather {
   readonly dropped: number
   readonly delayed: number
   readonly doubled: number

@@ -3,7 +3,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import timers from 'node:timers/promises'
 
 /** Nothing came of what was waited for, and nothing is left that could come. */
-export class HangError extends Error {
+class HangError extends Error {
   override readonly name = 'HangError'
 }
 
