@@ -55,7 +55,7 @@ export function isSameVersion (one: Versioned | undefined, other: Versioned | un
 }
 
 /** A total order on all that `stateId` names: two records of which neither supersedes the other are the same state. */
-function supersedes (record: Versioned, known: Versioned): boolean {
+export function supersedes (record: Versioned, known: Versioned): boolean {
   if (record.round !== known.round) return record.round > known.round
   if (record.id !== known.id) return record.id > known.id
   return record.tokens > known.tokens

@@ -1,7 +1,7 @@
 import type { PeerId } from '@libp2p/interface'
 import { decodeAdapter } from '../gl/adapter-message.js'
 import { type Job, specsOf } from '../job.js'
-import { ContributionMap, isSameVersion, type Versioned } from '../merge/contribution-map.js'
+import { ContributionMap, isSameVersion, supersedes, type Versioned } from '../merge/contribution-map.js'
 import { type ContributionRecord, MAX_RECORDS } from '../protocols/contribution/index.js'
 import { Deadline } from '../protocols/deadline.js'
 import type { AdapterTensors, AuxiliarySpec, Site } from '../types.js'
@@ -45,6 +45,9 @@ export interface JobMembersInit {
  */
 const ROUNDS_KEPT = 4
 
+/** Records of a peer that are kept while their auxiliaries are looked for; the one that was heard of first leaves first. */
+const MAX_CANDIDATES = 4
+
 /** Peers of which contributions are heard, by job: as many as are told of. Peers cost nothing to make up. */
 const MAX_MEMBERS = MAX_RECORDS
 
@@ -53,7 +56,8 @@ const PULL_TIMEOUT = 120_000
 
 /**
  * A job's contributions as this peer has them. A record counts once its auxiliary is here, whole and of the job's
- * shapes: what is left out for its content is left out everywhere, as its hash says what the content is.
+ * shapes: what is left out for its content is left out everywhere, as its hash says what the content is. Where nobody can give the
+ * latest of a peer, as one that was killed after it had told of it, the latest that somebody gives counts.
  */
 export class JobMembers extends EventTarget {
   readonly #init: JobMembersInit
@@ -61,6 +65,8 @@ export class JobMembers extends EventTarget {
   readonly #heard = new ContributionMap<Heard>()
   /** The latest that is here. */
   readonly #held = new ContributionMap<Member>()
+  /** By peer, those that would count in place of what is here if somebody gave them, in the order in which they were heard of. */
+  readonly #candidates = new Map<string, readonly Heard[]>()
   /** When there was last news of a peer, in milliseconds since 1970. */
   readonly #newsAt = new Map<string, number>()
   readonly #pulling = new Set<string>()
@@ -92,10 +98,12 @@ export class JobMembers extends EventTarget {
     return isSameVersion(this.#held.get(peer), this.#heard.get(peer))
   }
 
-  /** Whether it is not one of which a later one was heard, and there is room for its peer. */
+  /** Whether it counts, or may count one day, and there is room for its peer: that a later one was heard of does not say that anybody has it. */
   hasUseFor ({ peer, round }: ContributionRecord): boolean {
     const known = this.#heard.get(peer)
-    return known === undefined ? this.#heard.size < MAX_MEMBERS : round >= known.round
+    if (known === undefined) return this.#heard.size < MAX_MEMBERS
+    const { round: least } = this.#fetches ? this.#held.get(peer) ?? { round: 0 } : known
+    return round >= least
   }
 
   /** In milliseconds since 1970; 0 for never. */
@@ -106,7 +114,7 @@ export class JobMembers extends EventTarget {
 
   /**
    * Hears of a record whose signature is right. Where contributions are averaged its auxiliary is fetched in the
-   * background, the latest of each peer only.
+   * background, of each peer the latest that somebody gives.
    */
   offer (record: ContributionRecord): void {
     if (!this.hasUseFor(record)) return
@@ -116,7 +124,7 @@ export class JobMembers extends EventTarget {
 
   /** Tries again, in the background, to get auxiliaries that were heard of and are not here. */
   fetchMissing (): void {
-    for (const { peer } of this.#heard) this.#fetchInBackground(peer)
+    for (const peer of this.#candidates.keys()) this.#fetchInBackground(peer)
   }
 
   /**
@@ -138,7 +146,9 @@ export class JobMembers extends EventTarget {
     const contributed = await this.#contributedBy(record, signal, refused)
     const changed = this.#held.add(memberOf(record, contributed))
     this.#tidy(record.peer)
-    if (changed) this.dispatchEvent(new Event('change'))
+    if (!changed) return
+    this.#keepCandidates(record.peer, this.#candidates.get(record.peer) ?? [])
+    this.dispatchEvent(new Event('change'))
   }
 
   /** The auxiliary of a record, be it the latest of its peer or one of a few rounds ago. Throws as `fetch` does. */
@@ -163,15 +173,35 @@ export class JobMembers extends EventTarget {
       return decodeAdapter(bytes, specsOf(job), sites)
     } catch (error) {
       this.#refused.set(peer, id)
+      this.#keepCandidates(peer, (this.#candidates.get(peer) ?? []).filter(heard => heard.id !== id)) // it is that for everyone
       refused?.(peer, `a contribution that is none of its job: ${(error as Error).message}`)
       throw error
     }
   }
 
   #hear (record: ContributionRecord): void {
-    if (!this.#heard.add(heardOf(record))) return
+    const heard = heardOf(record)
+    const isLatest = this.#heard.add(heard)
+    this.#addCandidate(heard)
+    if (!isLatest) return
     this.#newsAt.set(record.peer, Date.now())
     this.dispatchEvent(new Event('change'))
+  }
+
+  #addCandidate (heard: Heard): void {
+    const { peer } = heard
+    const known = this.#candidates.get(peer) ?? []
+    if (!known.some(other => isSameVersion(other, heard))) this.#keepCandidates(peer, [...known, heard])
+  }
+
+  /** Of some those that would count in place of what is here: the latest, and of the others those that were heard of last. */
+  #keepCandidates (peer: string, some: readonly Heard[]): void {
+    const [held, latest] = [this.#held.get(peer), this.#heard.get(peer)]
+    const superseding = some.filter(heard => held === undefined || supersedes(heard, held))
+    const [last, others] = [true, false].map(wanted => superseding.filter(heard => isSameVersion(heard, latest) === wanted))
+    const kept = [...others.slice(1 - MAX_CANDIDATES), ...last]
+    if (kept.length === 0) this.#candidates.delete(peer)
+    else this.#candidates.set(peer, kept)
   }
 
   /** Lets go of a peer's oldest auxiliaries, but never of the one that counts: it may have come before an older one. */
@@ -188,21 +218,26 @@ export class JobMembers extends EventTarget {
     }
   }
 
+  /** Whether auxiliaries are fetched before anybody asks for them. */
+  get #fetches (): boolean { return this.#init.job.mode !== 'alone' }
+
   #fetchInBackground (peer: string): void {
-    if (this.#init.job.mode === 'alone' || this.#pulling.has(peer)) return
-    this.#fetchLatestOf(peer).catch(this.#init.log)
+    if (!this.#fetches || this.#pulling.has(peer)) return
+    this.#fetchBestOf(peer).catch(this.#init.log)
   }
 
-  /** What fails is tried no more but where a later one was heard of meanwhile: whoever held the earlier one may have let go of it. */
-  async #fetchLatestOf (peer: string): Promise<void> {
+  /** The latest first, and where nobody gives it the one before. What fails is tried again when it is asked for, or told of anew. */
+  async #fetchBestOf (peer: string): Promise<void> {
     this.#pulling.add(peer)
+    const failed = new Set<Heard>()
     try {
-      for (let latest = this.#heard.get(peer); latest !== undefined && !this.holdsLatestOf(peer); latest = this.#heard.get(peer)) {
+      for (let best = this.#bestOf(peer, failed); best !== undefined; best = this.#bestOf(peer, failed)) {
         const deadline = new Deadline(PULL_TIMEOUT, `the contribution of ${peer}`)
         try {
-          await this.#fetch(latest.record, deadline.signal, this.#refused.get(peer) === latest.id ? () => {} : this.#init.refused)
+          await this.#fetch(best.record, deadline.signal, this.#refused.get(peer) === best.id ? () => {} : this.#init.refused)
         } catch (error) {
-          if (this.#heard.get(peer) === latest) throw error
+          failed.add(best)
+          this.#init.log(error)
         } finally {
           deadline.clear()
         }
@@ -211,9 +246,19 @@ export class JobMembers extends EventTarget {
       this.#pulling.delete(peer)
     }
   }
+
+  /** Of a peer's candidates that have not failed the one that would stand. */
+  #bestOf (peer: string, failed: ReadonlySet<Heard>): Heard | undefined {
+    const best = new ContributionMap<Heard>()
+    for (const heard of this.#candidates.get(peer) ?? []) {
+      if (!failed.has(heard)) best.add(heard)
+    }
+    return best.get(peer)
+  }
 }
 
-function heardOf (record: ContributionRecord): Heard {
+/** A record, with what decides whether it stands. */
+export function heardOf (record: ContributionRecord): Heard {
   const { peer, round, tokens, manifest: { id } } = record
   return { peer, round, tokens, id, record }
 }

@@ -2,14 +2,16 @@ import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { encodeAdapter } from '../gl/adapter-message.js'
 import { type Job, jobId } from '../job.js'
-import type { Blobs, BlobStore } from '../protocols/blob/index.js'
+import type { Blobs, BlobStore, HeldBlob } from '../protocols/blob/index.js'
 import { type ContributionRecord, type RecordStore, signRecord } from '../protocols/contribution/index.js'
 import { jobTopic, type JobTopic, type PubSub } from '../protocols/topic/index.js'
 import type { BreachListener } from '../protocols/bans.js'
 import type { ByteCounter } from '../protocols/traffic.js'
 import { BlobUnavailableError } from '../errors.js'
+import { manifestOf } from '../tensor/chunks.js'
+import { supersedes } from '../merge/contribution-map.js'
 import type { AdapterTensors, Site } from '../types.js'
-import { holdersOf, JobMembers } from './job-members.js'
+import { heardOf, holdersOf, JobMembers } from './job-members.js'
 
 /** How a job's members reach each other. */
 export interface JobsNetwork {
@@ -107,6 +109,16 @@ interface ContributeOptions {
   readonly told?: boolean
 }
 
+/** What this peer contributes, as it will be signed. */
+interface Latest extends Required<ContributeOptions> {
+  readonly blob: HeldBlob
+}
+
+/** As it was signed. */
+interface Own extends Latest {
+  readonly record: ContributionRecord
+}
+
 /** A job that this node takes part in: its members, and its topic where there is a network. */
 export class JoinedJob {
   readonly id: string
@@ -118,6 +130,10 @@ export class JoinedJob {
   readonly peer: string
   readonly #init: JobsInit
   readonly #left = new AbortController()
+  /** When each member last told of something itself, in milliseconds since 1970. */
+  readonly #spokeAt = new Map<string, number>()
+  #own: Own | undefined
+  #turn: Promise<void> = Promise.resolve()
 
   constructor (init: JobsInit, job: Job, sites: readonly Site[]) {
     const { network, store, log, identity } = init
@@ -130,7 +146,11 @@ export class JoinedJob {
     this.members = new JobMembers({ job, sites, log, refused, release: blob => store.delete(blob), pull: this.#pull })
     const isUseful = (record: ContributionRecord): boolean => this.members.hasUseFor(record)
     this.topic = network && jobTopic({ job: this.id, counter: network.counter, isUseful, ...(network.breaches && { breaches: network.breaches }) })(network.pubsub)
-    this.topic?.addEventListener('contribution', ({ detail: { record } }) => this.members.offer(record))
+    this.topic?.addEventListener('contribution', ({ detail: { record, from } }) => {
+      this.members.offer(record)
+      if (this.members.heardOf(from.toString()) !== undefined) this.#spokeAt.set(from.toString(), Date.now())
+    })
+    this.members.addEventListener('change', () => { this.#outdo().catch(log) })
     this.topic?.start()
     if (job.mode !== 'alone') network?.meet?.(this.id, () => this.topic?.listeners ?? [], this.#left.signal).catch(log) // it ends when the job is left
   }
@@ -140,15 +160,55 @@ export class JoinedJob {
     this.#left.abort()
   }
 
+  /** This peer's latest. */
+  get contribution (): ContributionRecord | undefined { return this.#own?.record }
+
+  /** When a member last told of something itself, in milliseconds since 1970; 0 for never. */
+  spokeAt (peer: string): number { return this.#spokeAt.get(peer) ?? 0 }
+
   /** Publishes the auxiliary of this peer's own: it is this peer's latest contribution from now on. */
   async contribute (adapter: AdapterTensors, { tokens, final, told = true }: ContributeOptions): Promise<ContributionRecord> {
+    const bytes = encodeAdapter(adapter)
+    const latest = { blob: { manifest: manifestOf(bytes), bytes, kind: 'contribution' }, told, tokens, final }
+    return await this.#inTurn(async () => await this.#sign(latest))
+  }
+
+  /** Signs this peer's latest, beyond all rounds of its own that were heard of, by the time that it counts. */
+  async #sign ({ blob, told, tokens, final }: Latest): Promise<ContributionRecord> {
     const { identity, store } = this.#init
-    const manifest = store.put(encodeAdapter(adapter), 'contribution')
-    const round = (this.members.heardOf(this.peer)?.round ?? 0) + 1
-    const record = await signRecord(identity, { job: this.id, round, tokens, final, manifest })
-    await this.members.fetch(record, AbortSignal.timeout(1)) // it is in the store
-    if (told) await this.announce([record])
-    return record
+    for (;;) {
+      const round = (this.members.heardOf(this.peer)?.round ?? 0) + 1
+      const record = await signRecord(identity, { job: this.id, round, tokens, final, manifest: blob.manifest })
+      this.#own = { blob, told, tokens, final, record }
+      store.add(blob)
+      await this.members.fetch(record, AbortSignal.timeout(1)) // it is in the store
+      if (this.#isOutdone()) continue
+      if (told) await this.announce([record])
+      return record
+    }
+  }
+
+  /**
+   * Signs this peer's latest anew where one is heard of that stands in its place: of before it was started again, from a checkpoint
+   * that is older than what it had told.
+   */
+  async #outdo (): Promise<void> {
+    if (!this.#isOutdone()) return
+    await this.#inTurn(async () => {
+      if (this.#own !== undefined && this.#isOutdone()) await this.#sign(this.#own)
+    })
+  }
+
+  #isOutdone (): boolean {
+    const heard = this.members.heardOf(this.peer)
+    return this.#own !== undefined && heard !== undefined && supersedes(heardOf(heard), heardOf(this.#own.record))
+  }
+
+  /** Rounds are signed one after the other. */
+  async #inTurn<T> (work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work)
+    this.#turn = done.then(() => {}, () => {})
+    return await done
   }
 
   /** Tells the other members of records, whoever made them. */

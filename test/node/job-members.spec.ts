@@ -187,6 +187,58 @@ describe('the members of a job', () => {
     expect(here.pulled).to.deep.equal([1, 2])
   })
 
+  it('count with the latest round that somebody gives, where nobody gives a later one, and with that one as soon as somebody does', async () => {
+    const [first, second, third, fourth] = rounds
+    const here = new Here('collaboration', [first, second, third])
+    here.offer(fourth)
+    await here.until(() => here.logged.length === 1)
+    expect(here.rounds).to.deep.equal([])
+    expect(here.members.hasUseFor(second.record)).to.equal(true)
+    here.offer(second, first)
+    await here.until(() => here.rounds.length === 1)
+    expect(here.rounds).to.deep.equal([2])
+    expect(here.members.hasUseFor(first.record), 'what counts already is later').to.equal(false)
+    here.offer(third)
+    await here.until(() => here.rounds[0] === 3)
+    expect(here.members.heard).to.deep.equal([fourth.record])
+    expect(here.members.holdsLatestOf(author.peer)).to.equal(false)
+    here.have(fourth)
+    here.members.fetchMissing()
+    await here.until(() => here.members.holdsLatestOf(author.peer))
+    expect(here.rounds).to.deep.equal([4])
+  })
+
+  it('end in one state where each holds another round of one that told of a later one and was killed', async () => {
+    const all = rounds.slice(0, 3).map(own => new Here('collaboration', [own]))
+    for (const [i, here] of all.entries()) {
+      await here.fetch(rounds[i])
+      here.offer(rounds[5])
+    }
+    for (const here of all) {
+      for (const other of all) {
+        for (const [i, own] of rounds.slice(0, 3).entries()) {
+          if (other.rounds[0] !== i + 1) continue
+          here.have(own)
+          here.offer(own)
+        }
+      }
+    }
+    for (const here of all) await here.until(() => here.rounds[0] === 3)
+    expect(new Set(all.map(({ members }) => members.stateId())).size).to.equal(1)
+  })
+
+  it('count with a round that somebody gives, however many others they were told of that nobody gives', async () => {
+    const many = await roundsOf(author, 12)
+    const here = new Here('collaboration', [many[0]])
+    here.offer(...many.slice(1))
+    here.offer(many[0])
+    await here.until(() => here.rounds.length === 1)
+    expect(here.rounds).to.deep.equal([1])
+    here.have(many[11])
+    here.members.fetchMissing()
+    await here.until(() => here.members.holdsLatestOf(author.peer))
+  })
+
   it('are tried again when they are missing', async () => {
     const [first] = rounds
     const here = new Here('collaboration')

@@ -32,8 +32,6 @@ export class OwnVersions {
     this.#count = count
   }
 
-  get latest (): ContributedVersion | undefined { return this.#kept.at(-1) }
-
   add (version: ContributedVersion): void {
     this.#kept = [...this.#kept, version].slice(-this.#count)
   }

@@ -56,7 +56,7 @@ export class Training {
 
   get progress (): Progress { return this.#progress }
   /** This trainer's latest; null before its first. */
-  get contribution (): ContributionRecord | null { return this.#versions.latest?.record ?? null }
+  get contribution (): ContributionRecord | null { return this.#init.joined.contribution ?? null }
 
   /** Notes the base model's loss on what is held out. */
   noteBaseLoss (baseLoss: number): void {

@@ -25,7 +25,6 @@ describe('a trainer\'s own versions', () => {
   const idOf = ({ record }: Pick<Signed, 'record'>): string => record.manifest.id
 
   it('are the latest, by the fits after which they were contributed', () => {
-    expect(versions.latest).to.equal(added[4])
     expect([0, 1, 2, 3, 4, 5].map(fits => versions.after(fits))).to.deep.equal([undefined, undefined, ...added.slice(2), undefined])
     expect(versions.between(3, 4)).to.deep.equal([added[3]])
     expect(versions.between(0, 9)).to.deep.equal(added.slice(2))
@@ -41,8 +40,9 @@ describe('a trainer\'s own versions', () => {
 
   it('are those that were sent, where several are equal', async () => {
     const { record } = await author.signs(added[3].adapter, { round: 6 })
-    versions.add({ ...added[3], fits: 5, record })
-    for (const sent of [added[3], versions.latest!]) {
+    const again = { ...added[3], fits: 5, record }
+    versions.add(again)
+    for (const sent of [added[3], again]) {
       expect(versions.madeWith(replyOf({ version: idOf(sent) }), 'alone', sent)).to.equal(sent)
       expect(versions.madeWith(replyOf({ members: [sent.record] }), 'collaboration', sent)).to.equal(sent)
     }

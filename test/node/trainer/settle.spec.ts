@@ -6,7 +6,10 @@ import { type JoinedJob, Jobs } from '../../../src/node/jobs.js'
 import { createMesh, type Mesh } from '../../../src/node/mesh.js'
 import type { Reporter } from '../../../src/node/reporter.js'
 import { settle, type SettleOptions } from '../../../src/node/trainer/settle.js'
-import { blob, type Blobs, BlobStore } from '../../../src/protocols/blob/index.js'
+import { blob, type BlobComponents, type Blobs, BlobStore } from '../../../src/protocols/blob/index.js'
+import { decodeMessage } from '../../../src/protocols/message.js'
+import type { JobMessage, PubSub } from '../../../src/protocols/topic/index.js'
+import { jobMessageSchema } from '../../../src/protocols/topic/schema.js'
 import { Traffic } from '../../../src/protocols/traffic.js'
 import { SITES } from '../../gl/adaptation.js'
 import { connect, LOOPBACK, soon } from '../../protocols/nodes.js'
@@ -106,6 +109,19 @@ describe('settling a job', () => {
     expect(told.progressed).to.deep.equal([])
   })
 
+  it('does not count as one that is expected who has told of a contribution that nobody gives', async () => {
+    const patience = 2000
+    const [strange, last] = await Author.several(2, JOB)
+    joined.members.offer((await strange.signs(adapterOf(1), { round: 1, final: true })).record)
+    while (Date.now() - joined.members.newsAt(strange.peer) < patience) await turn()
+    const settling = start({ expected: 2, patience })
+    await told.until('1/2')
+    expect(settling.ended).to.equal(false)
+    comes(await last.signs(adapterOf(2), { round: 1, final: true }))
+    await settling.done
+    expect(joined.members.held.map(({ peer }) => peer)).to.have.members([joined.peer, last.peer])
+  })
+
   it('waits for members that nobody expected, once they are heard of', async () => {
     const author = await Author.of(JOB)
     comes(await author.signs(adapterOf(1), { round: 1 }))
@@ -173,6 +189,47 @@ describe('settling a job', () => {
   })
 })
 
+describe('settling a job that is gossiped', () => {
+  it('tells of what is held when that changes, and not of all at each news', async () => {
+    const published: JobMessage[] = []
+    const pubsub = {
+      subscribe () {},
+      unsubscribe () {},
+      getSubscribers: () => [],
+      addEventListener () {},
+      removeEventListener () {},
+      topicValidators: new Map(),
+      publish: async (_: string, bytes: Uint8Array) => {
+        published.push(decodeMessage(jobMessageSchema, bytes))
+        return await Promise.resolve({ recipients: [] })
+      }
+    } as unknown as PubSub
+    const store = new BlobStore()
+    const network = { pubsub, blobs: blob({ store })({} as BlobComponents), connectedPeers: () => [], counter: new Traffic() }
+    const joined = new Jobs({ identity: await generateKeyPair('Ed25519'), store, log: () => {}, network }).join(JOB, SITES)
+    const [author, other] = await Author.several(2, JOB)
+    const told = new Told()
+    const stop = new AbortController()
+    await joined.contribute(adapterOf(0), { tokens: 10, final: true })
+    published.length = 0
+    const settling = settle(joined, { expected: 3, patience: FOR_EVER, reporter: told }, stop.signal)
+    await told.until('1/3')
+    for (let round = 1; round <= 20; round++) {
+      joined.members.offer((await author.signs(adapterOf(round), { round })).record) // nobody gives them
+      await turn()
+    }
+    expect(published.map(({ type }) => type)).to.deep.equal(['contribution'])
+
+    const { record, bytes } = await other.signs(adapterOf(1), { round: 1 })
+    store.put(bytes, 'contribution')
+    joined.members.offer(record)
+    while (published.length < 2) await turn()
+    expect(published.slice(1)).to.deep.equal([{ type: 'contribution', record }])
+    stop.abort(new Error('enough'))
+    expect((await failureOf(settling)).message).to.equal('enough')
+  })
+})
+
 describe('settling a job over the mesh', () => {
   const running: Array<{ mesh: Mesh, jobs: Jobs, blobs: Blobs }> = []
   afterEach(async () => {
@@ -184,7 +241,7 @@ describe('settling a job over the mesh', () => {
   })
 
   /** A member that has trained, and is connected to nobody. */
-  async function member (seed: number): Promise<{ mesh: Mesh, joined: JoinedJob }> {
+  async function member (seed: number): Promise<{ mesh: Mesh, joined: JoinedJob, blobs: Blobs }> {
     const identity = await generateKeyPair('Ed25519')
     const mesh = await createMesh({ identity, listen: LOOPBACK, localFolder: false })
     const [store, counter] = [new BlobStore(), new Traffic()]
@@ -195,7 +252,7 @@ describe('settling a job over the mesh', () => {
     running.push({ mesh, jobs, blobs })
     const joined = jobs.join(JOB, SITES)
     await joined.contribute(adapterOf(seed), { tokens: 10 * seed, final: true })
-    return { mesh, joined }
+    return { mesh, joined, blobs }
   }
 
   it('ends in one state everywhere, also for who comes when the others have said all', async () => {
@@ -212,5 +269,23 @@ describe('settling a job over the mesh', () => {
     const states = await Promise.all([...first, last])
     expect(new Set(states).size).to.equal(1)
     expect(late.joined.members.held.map(({ tokens }) => tokens).sort()).to.deep.equal([10, 20, 30])
+  })
+
+  it('does not end before the others hold the last contribution of its own', async () => {
+    const [leaving, other] = await Promise.all([1, 2].map(member))
+    await leaving.blobs.stop()
+    const told = new Told()
+    let ended = false
+    const settling = settle(leaving.joined, { expected: 2, patience: FOR_EVER, reporter: told }, soon()).then(() => { ended = true })
+    const others = settle(other.joined, { expected: 2, patience: FOR_EVER, reporter: new Told() }, soon())
+    await connect(leaving.mesh, other.mesh)
+    while (leaving.joined.members.held.length < 2 || other.joined.members.heardOf(leaving.joined.peer) === undefined) await pEvent(leaving.mesh.services.pubsub, 'gossipsub:heartbeat', { signal: soon() })
+    await told.until('1/2')
+    expect(other.joined.members.held).to.have.length(1)
+    expect(ended).to.equal(false)
+    await leaving.blobs.start()
+    await Promise.all([settling, others])
+    expect(other.joined.members.stateId()).to.equal(leaving.joined.members.stateId())
+    expect(other.joined.members.held).to.have.length(2)
   })
 })
