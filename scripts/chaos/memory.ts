@@ -108,7 +108,14 @@ class Run {
     const [count, lied] = [between(MEMBERS, random), random() < 0.5]
     const hostKey = await keyOf(seed, 'host')
     const world: World = {
-      seed, time: this.#time, network: this.#network, random, log: this.#log, host: peerIdFromPrivateKey(hostKey), members: () => this.#trainers.map(({ peer }) => peer), expected: count + (lied ? 1 : 0), contents: new Map()
+      time: this.#time,
+      network: this.#network,
+      random,
+      log: this.#log,
+      host: peerIdFromPrivateKey(hostKey),
+      members: () => this.#trainers.map(({ peer }) => peer),
+      expected: count + (lied ? 1 : 0),
+      contents: new Map()
     }
     const host = await startNode(world, hostKey, 'host')
     const trainers: Trainer[] = []

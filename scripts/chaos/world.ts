@@ -23,7 +23,6 @@ export const JOB: Job = {
 
 /** Where all of a seed's members live. */
 export interface World {
-  readonly seed: number
   readonly time: VirtualTime
   readonly network: Network
   readonly random: () => number

@@ -45,7 +45,7 @@ export interface JobMembersInit {
  */
 const ROUNDS_KEPT = 4
 
-/** Records of a peer that are kept while their auxiliaries are looked for; the one that was heard of first leaves first. */
+/** Records of a peer that are kept while their auxiliaries are looked for: the latest, and of the others those that were heard of last. */
 const MAX_CANDIDATES = 4
 
 /** Peers of which contributions are heard, by job: as many as are told of. Peers cost nothing to make up. */
@@ -194,7 +194,7 @@ export class JobMembers extends EventTarget {
     if (!known.some(other => isSameVersion(other, heard))) this.#keepCandidates(peer, [...known, heard])
   }
 
-  /** Of some those that would count in place of what is here: the latest, and of the others those that were heard of last. */
+  /** Of some those that would count in place of what is here, and no more than are kept. */
   #keepCandidates (peer: string, some: readonly Heard[]): void {
     const [held, latest] = [this.#held.get(peer), this.#heard.get(peer)]
     const superseding = some.filter(heard => held === undefined || supersedes(heard, held))

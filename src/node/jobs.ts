@@ -8,8 +8,8 @@ import { jobTopic, type JobTopic, type PubSub } from '../protocols/topic/index.j
 import type { BreachListener } from '../protocols/bans.js'
 import type { ByteCounter } from '../protocols/traffic.js'
 import { BlobUnavailableError } from '../errors.js'
-import { manifestOf } from '../tensor/chunks.js'
 import { supersedes } from '../merge/contribution-map.js'
+import { manifestOf } from '../tensor/chunks.js'
 import type { AdapterTensors, Site } from '../types.js'
 import { heardOf, holdersOf, JobMembers } from './job-members.js'
 
@@ -133,6 +133,7 @@ export class JoinedJob {
   /** When each member last told of something itself, in milliseconds since 1970. */
   readonly #spokeAt = new Map<string, number>()
   #own: Own | undefined
+  /** Ends when what is being signed is. */
   #turn: Promise<void> = Promise.resolve()
 
   constructor (init: JobsInit, job: Job, sites: readonly Site[]) {

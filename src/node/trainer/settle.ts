@@ -57,7 +57,10 @@ async function settled (joined: JoinedJob, told: Told, { expected, patience, rep
     const awaited = new Set([...late.filter(({ peer }) => now - members.newsAt(peer) < patience), ...apart].map(({ peer }) => peer))
     const unknown = now - began < patience ? Math.max(0, expected - members.held.length) : 0
     if (awaited.size + unknown === 0) {
-      for (const { peer, round } of late) reporter.log(`member ${peer} has said nothing for ${patience / 1000} s: going on with its round ${round}`)
+      for (const { peer } of late) {
+        const { round } = members.held.find(member => member.peer === peer) ?? {}
+        reporter.log(`member ${peer} has said nothing for ${patience / 1000} s: going on ${round === undefined ? 'without it' : `with its round ${round}`}`)
+      }
       if (members.held.length < expected) reporter.log(`${expected} members were expected, ${members.held.length} came`)
       await joined.announce(members.held.map(({ record }) => record)) // who has not heard all of it would wait for it
       return

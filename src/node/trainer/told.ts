@@ -5,12 +5,12 @@ import type { JoinedJob } from '../jobs.js'
 
 /** What each member has told that it holds: one that settles tells of all. Dispatches `change`. */
 export class Told extends EventTarget {
-  readonly #joined: JoinedJob
+  readonly #joined: Pick<JoinedJob, 'topic' | 'members'>
   /** By who told it, and whose it is. */
   readonly #told = new Map<string, Map<string, Versioned>>()
 
   /** Listens until it is stopped. */
-  constructor (joined: JoinedJob) {
+  constructor (joined: Pick<JoinedJob, 'topic' | 'members'>) {
     super()
     this.#joined = joined
     joined.topic?.addEventListener('contribution', this.#onContribution)
@@ -34,7 +34,7 @@ export class Told extends EventTarget {
     const told = this.#told.get(teller) ?? new Map<string, Versioned>()
     this.#told.set(teller, told)
     if (isSameVersion(told.get(record.peer), heard)) return
-    if (record.peer === teller) told.clear() // it may have been started again, and holds nothing else
+    if (record.peer === teller && told.has(teller)) told.clear() // it may have been started again, and holds nothing else
     told.set(record.peer, heard)
     this.dispatchEvent(new Event('change'))
   }
