@@ -20,6 +20,7 @@ const LIES = ['forges', 'replays', 'has other shapes', 'is no number', 'signs tw
 /** A member that does as it likes, but cannot sign for others. */
 export class Liar {
   readonly peer: PeerId
+  /** Records that it has told of. */
   lies = 0
   readonly #world: World
   readonly #identity: PrivateKey
@@ -54,7 +55,6 @@ export class Liar {
     const { random, log } = this.#world
     const lie = oneOf(LIES, random)
     log(`liar ${lie}`)
-    this.lies++
     await this.#do(lie)
   }
 
@@ -102,6 +102,7 @@ export class Liar {
   }
 
   async #tell (record: ContributionRecord): Promise<void> {
+    this.lies++
     await this.#topic.publish({ type: 'contribution', record })
   }
 }

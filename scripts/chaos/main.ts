@@ -18,7 +18,7 @@ import { seedsOf } from './seeds.js'
 
 const OPTIONS = {
   seeds: { type: 'string', default: '1-300', describe: 'of the runs in memory: from the first to the last, or one; the first decides the moments of the processes' },
-  processes: { type: 'integer', min: 3, max: 32, default: 6, describe: 'how many, one of them a host' },
+  processes: { type: 'integer', min: 3, max: 32, default: 6, describe: 'how many, one of them a host, and from six on two' },
   only: { type: 'choice', choices: ['memory', 'processes'], describe: 'one of the two parts' },
   out: { type: 'string', default: '.colanet/chaos', describe: 'folder for the events of runs in which something does not hold' }
 } as const satisfies Options
