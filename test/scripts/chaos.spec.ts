@@ -1,10 +1,9 @@
 import { expect } from 'chai'
 import { execFile } from 'node:child_process'
-import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { temporaryFolder } from '../support/temporary-folder.js'
-
-const ROOT = join(import.meta.dirname, '..', '..')
+import { COPY_ENV, copySources, replaceOnce, ROOT } from './broken-copy.js'
 
 const SOURCES = ['package.json', 'tsconfig.json', 'src', 'scripts', join('test', 'integration', 'scene.ts'), join('test', 'cli', 'run-cli.ts')]
 
@@ -79,9 +78,8 @@ const BREAKS: readonly Break[] = [
 ]
 
 async function chaos (folder: string, ...args: string[]): Promise<Ended> {
-  const env = { ...process.env, NODE_V8_COVERAGE: '' } // what a broken copy runs through covers nothing
   return await new Promise(resolve => {
-    execFile(process.execPath, ['--import', 'tsx', join('scripts', 'chaos', 'main.ts'), ...args], { cwd: folder, env }, (error, stdout, stderr) => {
+    execFile(process.execPath, ['--import', 'tsx', join('scripts', 'chaos', 'main.ts'), ...args], { cwd: folder, env: COPY_ENV }, (error, stdout, stderr) => {
       const last = stdout.trimEnd().split('\n').at(-1) ?? ''
       resolve({ code: Number(error?.code ?? 0), report: last.startsWith('{') ? JSON.parse(last) as Report : undefined, stderr })
     })
@@ -103,14 +101,8 @@ describe('scripts: chaos', function () {
 
   for (const { what, file, code, broken, seeds, found } of BREAKS) {
     it(`fails where ${what}, and the seed fails again by itself`, async () => {
-      for (const source of SOURCES) {
-        await mkdir(dirname(join(folder(), source)), { recursive: true })
-        await cp(join(ROOT, source), join(folder(), source), { recursive: true })
-      }
-      await symlink(join(ROOT, 'node_modules'), join(folder(), 'node_modules'))
-      const parts = (await readFile(join(folder(), file), 'utf8')).split(code)
-      expect(parts, `${file} has \`${code}\` once`).to.have.lengthOf(2)
-      await writeFile(join(folder(), file), parts.join(broken))
+      await copySources(SOURCES, folder())
+      await replaceOnce(folder(), file, code, broken)
 
       const first = await chaos(folder(), '--seeds', seeds, '--only', 'memory', '--out', 'kept')
       expect(first.code, first.stderr).to.equal(1)

@@ -1,10 +1,8 @@
 import { expect } from 'chai'
 import { execFile } from 'node:child_process'
-import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { temporaryFolder } from '../support/temporary-folder.js'
-
-const ROOT = join(import.meta.dirname, '..', '..')
+import { COPY_ENV, copySources, replaceOnce } from './broken-copy.js'
 
 /** What the script is made of, and what it takes from the tests. */
 const SOURCES = ['package.json', 'tsconfig.json', 'src', 'scripts', 'test/model/random-model.ts', 'test/support/batch.ts', 'test/support/compare.ts']
@@ -63,9 +61,8 @@ interface Ended {
 /** Runs the script of a folder with one seed. */
 async function verify (folder: string): Promise<Ended> {
   const args = ['--import', 'tsx', join('scripts', 'verify', 'main.ts'), '--seeds', '1', '--json']
-  const env = { ...process.env, NODE_V8_COVERAGE: '' } // what a broken copy runs through covers nothing
   return await new Promise((resolve, reject) => {
-    execFile(process.execPath, args, { cwd: folder, env }, (error, stdout, stderr) => {
+    execFile(process.execPath, args, { cwd: folder, env: COPY_ENV }, (error, stdout, stderr) => {
       try {
         resolve({ code: Number(error?.code ?? 0), report: JSON.parse(stdout) as Report, stderr })
       } catch (cause) {
@@ -79,25 +76,12 @@ describe('scripts: verify', function () {
   this.timeout(240_000)
   const folder = temporaryFolder()
 
-  async function copySources (): Promise<void> {
-    for (const source of SOURCES) {
-      await mkdir(dirname(join(folder(), source)), { recursive: true })
-      await cp(join(ROOT, source), join(folder(), source), { recursive: true })
-    }
-    await symlink(join(ROOT, 'node_modules'), join(folder(), 'node_modules'))
-  }
-
   async function breakIn ({ file, changes }: Break): Promise<void> {
-    const path = join(folder(), file)
-    for (const [code, broken] of changes) {
-      const parts = (await readFile(path, 'utf8')).split(code)
-      expect(parts, `${file} has \`${code}\` once`).to.have.lengthOf(2)
-      await writeFile(path, parts.join(broken))
-    }
+    for (const [code, broken] of changes) await replaceOnce(folder(), file, code, broken)
   }
 
   it('finds every proposition within its bound', async () => {
-    await copySources()
+    await copySources(SOURCES, folder())
     const { code, report: { ok, propositions }, stderr } = await verify(folder())
     expect(code, stderr).to.equal(0)
     expect(ok).to.equal(true)
@@ -111,7 +95,7 @@ describe('scripts: verify', function () {
 
   for (const one of BREAKS) {
     it(`fails, and names what does not hold, where ${one.what}`, async () => {
-      await copySources()
+      await copySources(SOURCES, folder())
       await breakIn(one)
       const { code, report: { ok, propositions }, stderr } = await verify(folder())
       expect(code).to.equal(1)
