@@ -2,7 +2,7 @@ import type { Connection, Libp2p, PeerId, Stream, StreamCloseEvent, StreamHandle
 import { lpStream } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { ProtocolError } from '../errors.js'
-import { Deadline } from './deadline.js'
+import { Deadline, unlessAborted } from './deadline.js'
 import { Admission } from './admission.js'
 import type { BreachListener, ConductListener } from './bans.js'
 import { DEFAULT_PEER_LIMITS, type PeerLimits } from './peer-limits.js'
@@ -157,7 +157,7 @@ function framesOf (stream: Stream, peer: PeerId, { maxBytes, maxUnread = 1, kind
       }
     },
     async write (bytes, label) {
-      await prefixed.write(bytes, { signal })
+      await unlessAborted(prefixed.write(bytes), signal) // each wait for room would leave a listener on the signal
       meter.bytes += bytes.byteLength
       counter?.count({ kind, job, ...label, direction: 'sent', bytes: bytes.byteLength, peer })
     }
