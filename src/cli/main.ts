@@ -1,7 +1,10 @@
 #!/usr/bin/env -S node --max-semi-space-size=2
 // what comes over the network is short-lived: collected more often, it takes 20 to 60 MB less of memory and no more time
 import './stdout.js'
+import { setMaxListeners } from 'node:events'
 import { run } from './run.js'
+
+setMaxListeners(1_000) // more than ten are a leak to Node, which would tell users of it, and a node has some for each of 300 connections
 
 process.exit(await run(process.argv.slice(2), {
   host: async () => (await import('./host.js')).host,
