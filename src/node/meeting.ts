@@ -18,8 +18,17 @@ export interface MeetingInit {
 /** So many members are enough to be connected to: gossipsub passes messages on to as many. */
 const ENOUGH_MEMBERS = 6
 
+/** Members that are connected anyway of which as many are asked what they know. */
+const ASKED = 2
+
+/** How long peers are given to tell what they listen to, in milliseconds. */
+const FIRST_WORDS = 1_000
+
 /** Until it is entered, and between searches, in milliseconds. */
 const PAUSES = { first: 1_000, longest: 120_000 }
+
+/** One that has enough members enters within this time, in milliseconds: many that begin together are not in a hurry. */
+const CALM = 60_000
 
 /** It is entered again so often, in milliseconds: those near the job's id come and go. */
 const ENTER_INTERVAL = 10 * 60_000
@@ -34,10 +43,14 @@ const MEET_TIMEOUT = 30_000
  * @throws the signal's reason when it ends
  */
 export async function meetMembers (init: MeetingInit, signal: AbortSignal): Promise<void> {
-  await Promise.race([stayEntered(init, signal), meet(init, signal)])
+  await delay(FIRST_WORDS, undefined, { signal, ref: false })
+  const met = new Set<string>()
+  for (const peer of init.members().slice(0, ASKED)) await hear(init, peer, met, signal)
+  await Promise.race([stayEntered(init, signal), meet(init, met, signal)])
 }
 
-async function stayEntered ({ mesh, job, log }: MeetingInit, signal: AbortSignal): Promise<void> {
+async function stayEntered ({ mesh, job, members, log }: MeetingInit, signal: AbortSignal): Promise<void> {
+  if (members().length >= ENOUGH_MEMBERS) await delay(Math.random() * CALM, undefined, { signal, ref: false })
   for (let tries = 1; ; tries++) {
     const isEntered = await enter(mesh, job, signal).catch((error: unknown) => {
       log('%s', error)
@@ -48,22 +61,26 @@ async function stayEntered ({ mesh, job, log }: MeetingInit, signal: AbortSignal
   }
 }
 
-async function meet ({ mesh, job, members, sync, log }: MeetingInit, signal: AbortSignal): Promise<void> {
-  const met = new Set<string>()
-  for await (const peer of entered(mesh, job, PAUSES, log, signal)) {
-    const connected = members()
-    const isConnected = connected.some(member => member.equals(peer))
-    if (isConnected ? met.has(peer.toString()) : connected.length >= ENOUGH_MEMBERS) continue
-    const deadline = new Deadline(MEET_TIMEOUT, `member ${peer.toString()}`, signal)
-    try {
-      await mesh.dial(peer, { signal: deadline.signal })
-      await sync(peer, deadline.signal)
-      met.add(peer.toString())
-    } catch (error) {
-      signal.throwIfAborted()
-      log('%p: %s', peer, error)
-    } finally {
-      deadline.clear()
-    }
+async function meet (init: MeetingInit, met: Set<string>, signal: AbortSignal): Promise<void> {
+  const { mesh, job, members, log } = init
+  const isNeeded = (): boolean => members().length < ENOUGH_MEMBERS
+  for await (const peer of entered(mesh, job, { pauses: PAUSES, log, isNeeded }, signal)) {
+    const isConnected = members().some(member => member.equals(peer))
+    if (isConnected ? !met.has(peer.toString()) : isNeeded()) await hear(init, peer, met, signal)
+  }
+}
+
+/** What a member knows, which is dialled where it is not connected. */
+async function hear ({ mesh, sync, log }: MeetingInit, peer: PeerId, met: Set<string>, signal: AbortSignal): Promise<void> {
+  const deadline = new Deadline(MEET_TIMEOUT, `member ${peer.toString()}`, signal)
+  try {
+    await mesh.dial(peer, { signal: deadline.signal })
+    await sync(peer, deadline.signal)
+    met.add(peer.toString())
+  } catch (error) {
+    signal.throwIfAborted()
+    log('%p: %s', peer, error)
+  } finally {
+    deadline.clear()
   }
 }

@@ -8,6 +8,14 @@ import { pauseAfter, type Pauses } from './pauses.js'
 
 export type RendezvousComponents = Pick<Libp2p, 'peerId' | 'contentRouting' | 'getPeers'>
 
+export interface SearchInit {
+  /** Between searches. */
+  readonly pauses: Pauses
+  readonly log: Logger
+  /** Is asked before each search. @default always */
+  readonly isNeeded?: () => boolean
+}
+
 /** Multihash code of sha2-256 (the multicodec table). */
 const SHA2_256 = 0x12
 
@@ -26,14 +34,16 @@ export async function enter (components: RendezvousComponents, id: string, signa
 /**
  * Others that have entered, as the DHT tells of them: again and again, as nobody may be there to answer when the search begins. It goes on
  * until the signal ends, whose reason it throws, or until the caller breaks off.
- *
- * @param pauses between searches
  */
-export async function * entered ({ contentRouting, peerId }: RendezvousComponents, id: string, pauses: Pauses, log: Logger, signal: AbortSignal): AsyncGenerator<PeerId, never> {
+export async function * entered (
+  { contentRouting, peerId }: RendezvousComponents, id: string, { pauses, log, isNeeded = () => true }: SearchInit, signal: AbortSignal
+): AsyncGenerator<PeerId, never> {
   for (let searches = 1; ; searches++) {
     try {
-      for await (const found of contentRouting.findProviders(cidOf(id), { signal })) {
-        if (!found.id.equals(peerId)) yield found.id
+      if (isNeeded()) {
+        for await (const found of contentRouting.findProviders(cidOf(id), { signal })) {
+          if (!found.id.equals(peerId)) yield found.id
+        }
       }
     } catch (error) {
       log('%s', error)

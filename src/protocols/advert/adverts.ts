@@ -140,7 +140,7 @@ export class HeardAdverts implements Startable {
   }
 
   async #askProviders (model: string, signal: AbortSignal): Promise<void> {
-    for await (const peer of entered(this.#components, model, SEARCH_PAUSES, this.#log, signal)) this.#inBackground(this.#ask(peer))
+    for await (const peer of entered(this.#components, model, { pauses: SEARCH_PAUSES, log: this.#log }, signal)) this.#inBackground(this.#ask(peer))
   }
 
   /** Hears from a peer itself what it offers. */
