@@ -27,8 +27,11 @@ const FIRST_WORDS = 1_000
 /** Until it is entered, and between searches, in milliseconds. */
 const PAUSES = { first: 1_000, longest: 120_000 }
 
-/** One that has enough members enters within this time, in milliseconds: many that begin together are not in a hurry. */
-const CALM = 60_000
+/**
+ * The more members are in sight, the less each hurries to enter and to look for others: so many milliseconds a member at most, and in
+ * all, so that many that begin together do not ask the DHT all at once.
+ */
+const CALM = { perMember: 2_000, most: 60_000 }
 
 /** It is entered again so often, in milliseconds: those near the job's id come and go. */
 const ENTER_INTERVAL = 10 * 60_000
@@ -46,11 +49,11 @@ export async function meetMembers (init: MeetingInit, signal: AbortSignal): Prom
   await delay(FIRST_WORDS, undefined, { signal, ref: false })
   const met = new Set<string>()
   for (const peer of init.members().slice(0, ASKED)) await hear(init, peer, met, signal)
+  await delay(Math.random() * Math.min(CALM.most, init.members().length * CALM.perMember), undefined, { signal, ref: false })
   await Promise.race([stayEntered(init, signal), meet(init, met, signal)])
 }
 
-async function stayEntered ({ mesh, job, members, log }: MeetingInit, signal: AbortSignal): Promise<void> {
-  if (members().length >= ENOUGH_MEMBERS) await delay(Math.random() * CALM, undefined, { signal, ref: false })
+async function stayEntered ({ mesh, job, log }: MeetingInit, signal: AbortSignal): Promise<void> {
   for (let tries = 1; ; tries++) {
     const isEntered = await enter(mesh, job, signal).catch((error: unknown) => {
       log('%s', error)
