@@ -1,6 +1,8 @@
 import '../../src/cli/stdout.js'
 import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
 import { pEvent } from 'p-event'
 import { writeToStdout } from '../../src/cli/stdout.js'
 import type { Job } from '../../src/job.js'
@@ -43,6 +45,9 @@ export interface CrowdGreeting {
   readonly lent?: { readonly model: string, readonly job: Job, readonly sites: readonly Site[] }
 }
 
+/** The share of its time that a process is busy at most when its nodes have met, and how long it is watched, in milliseconds. */
+const [CALM, WINDOW] = [0.3, 1_000]
+
 const { folder, nodes: count, bootstrap, lends } = JSON.parse(process.argv[2]) as CrowdInit
 const signal = new AbortController().signal
 const nodes: ColaNode[] = []
@@ -52,6 +57,7 @@ for (let i = 0; i < count; i++) {
     folder: join(folder, String(i)), listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, localFolder: false, ...(known !== undefined && { bootstrap: [known] })
   }))
 }
+await calm()
 const [first] = nodes
 const joined: JoinedJob[] = []
 /** When each contribution was here, by node. */
@@ -67,6 +73,15 @@ async function answer (request: CrowdRequest): Promise<unknown> {
     case 'join': return nodes.map(node => joinJob(node, request.job, request.sites).id)
     case 'contribute': return await contribute(joined[request.node], request.seed)
     case 'arrivals': return await Promise.all(joined.map(async (_, i) => await arrival(i, request.contribution)))
+  }
+}
+
+/** Ends when this process has little to do: nodes that start together open a connection for each pair of them. */
+async function calm (): Promise<void> {
+  for (let busy = 1; busy > CALM;) {
+    const before = performance.eventLoopUtilization()
+    await delay(WINDOW)
+    busy = performance.eventLoopUtilization(before).utilization
   }
 }
 

@@ -20,7 +20,7 @@ interface Times {
 }
 
 /**
- * Many nodes that are told one address, which is no host's: the time from when a host is there until each has found it by the id of
+ * Many nodes that are told one address, which is no host's, and have met: the time from when a host is there until each has found it by the id of
  * its model alone; and, of contributions of one after the other, the time from the contribution until it counts at each.
  */
 export const crowd = definePart({
