@@ -17,10 +17,10 @@ const give = (socket: Socket): void => {
   socket.on('error', () => {}) // the other side has gone
   socket.end(bytes)
 }
-const port = await portOf(createServer(give))
-const tlsPort = await portOf(createTlsServer({ ...TLS, pskCallback: () => TLS_KEY }, give))
+const tcp = await portOf(createServer(give))
+const tls = await portOf(createTlsServer({ ...TLS, pskCallback: () => TLS_KEY }, give))
 const [address] = node.mesh.getMultiaddrs().map(String)
-await writeToStdout(`${JSON.stringify({ address, port, tlsPort })}\n`)
+await writeToStdout(`${JSON.stringify({ address, tcp, tls })}\n`)
 
 for await (const line of createInterface({ input: process.stdin })) {
   bytes = randomFillSync(new Uint8Array(Number(line)))

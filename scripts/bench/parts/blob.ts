@@ -33,25 +33,15 @@ export const blob = definePart({
     total: { type: 'integer', min: 1, default: 1000, describe: 'that pass while memory is watched, in MB' }
   },
   measure: async ({ runs, size, total }, { folder, signal, log }) => {
-    const holder = await LineChild.fromSources(HOLDER, [join(folder, 'holder')], signal)
-    let puller: LineChild | undefined
+    const watched = await Pair.start(join(folder, 'watched'), signal)
+    let other: Pair | undefined
     try {
-      const { address, port, tlsPort } = holder.greeting as { address: string, port: number, tlsPort: number }
-      puller = await LineChild.fromSources(PULLER, [join(folder, 'puller'), address], signal)
-      const idle = await Promise.all([holder, puller].map(idleOf))
-      const peaks = [new PeakMemory(holder.pid), new PeakMemory(puller.pid)]
-      const manifest = await holder.ask(String(size * MB)) as string
-      const pull = async (request: Omit<PullRequest, 'manifest'>): Promise<number> => {
-        const { milliseconds } = await puller?.ask(JSON.stringify({ manifest, ...request })) as { milliseconds: number }
-        return milliseconds
-      }
-      log(`${total} MB pass while memory is watched`)
-      await pull({ times: Math.ceil(total / size) })
-      const above = await Promise.all(peaks.map(async (peak, i) => await peak.stop() - idle[i]))
+      const above = await watched.memoryOf(size, Math.ceil(total / size), () => log(`${total} MB pass while memory is watched`))
+      other = await Pair.start(join(folder, 'other'), signal) // of its own, as what one leaves in memory slows the others down
       const measured = await interleaved([
-        { name: BLOB, run: async () => await pull({ times: 1 }) },
-        { name: TCP, run: async () => await pull({ times: 1, over: { port, tls: false } }) },
-        { name: TLS, run: async () => await pull({ times: 1, over: { port: tlsPort, tls: true } }) }
+        { name: BLOB, run: async () => await watched.pull(size, 'blob') },
+        { name: TCP, run: async () => await watched.pull(size, 'tcp') },
+        { name: TLS, run: async () => await other?.pull(size, 'tls') ?? NaN }
       ], { runs, signal, log, show: milliseconds => `${milliseconds.toFixed(0)} ms` })
       const [blobs, tcp, tls] = [BLOB, TCP, TLS].map(name => valuesOf(measured, name))
       const rate = (milliseconds: readonly number[]): Figure => figure(milliseconds.map(own => size / own * 1000))
@@ -68,11 +58,60 @@ export const blob = definePart({
         figures: { ratioToTcp, ratioToTls, peakMbAboveIdle }
       }
     } finally {
-      await puller?.stop()
-      await holder.stop()
+      await other?.stop()
+      await watched.stop()
     }
   }
 })
+
+/** A process that holds blobs, and one that pulls them. */
+class Pair {
+  readonly #holder: LineChild
+  readonly #puller: LineChild
+  readonly #ports: { readonly tcp: number, readonly tls: number }
+  readonly #manifests = new Map<number, string>()
+
+  private constructor (holder: LineChild, puller: LineChild, ports: { readonly tcp: number, readonly tls: number }) {
+    this.#holder = holder
+    this.#puller = puller
+    this.#ports = ports
+  }
+
+  static async start (folder: string, signal: AbortSignal): Promise<Pair> {
+    const holder = await LineChild.fromSources(HOLDER, [join(folder, 'holder')], signal)
+    const { address, ...ports } = holder.greeting as { address: string, tcp: number, tls: number }
+    try {
+      return new Pair(holder, await LineChild.fromSources(PULLER, [join(folder, 'puller'), address], signal), ports)
+    } catch (error) {
+      await holder.stop()
+      throw error
+    }
+  }
+
+  async stop (): Promise<void> {
+    await this.#puller.stop()
+    await this.#holder.stop()
+  }
+
+  /** The most that each has above what it has while it does nothing, in MB, while a blob of so many megabytes passes so many times. */
+  async memoryOf (size: number, times: number, onBegin: () => void): Promise<number[]> {
+    const both = [this.#holder, this.#puller]
+    const idle = await Promise.all(both.map(idleOf))
+    const peaks = both.map(({ pid }) => new PeakMemory(pid))
+    onBegin()
+    await this.pull(size, 'blob', times)
+    return await Promise.all(peaks.map(async (peak, i) => await peak.stop() - idle[i]))
+  }
+
+  /** @param size in MB @returns milliseconds */
+  async pull (size: number, over: 'blob' | 'tcp' | 'tls', times = 1): Promise<number> {
+    const manifest = this.#manifests.get(size) ?? await this.#holder.ask(String(size * MB)) as string
+    this.#manifests.set(size, manifest)
+    const request: PullRequest = { manifest, times, ...(over !== 'blob' && { over: { port: this.#ports[over], tls: over === 'tls' } }) }
+    const { milliseconds } = await this.#puller.ask(JSON.stringify(request)) as { milliseconds: number }
+    return milliseconds
+  }
+}
 
 /** What a process has while it does nothing, in MB. */
 async function idleOf (child: LineChild): Promise<number> {
