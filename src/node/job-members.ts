@@ -229,7 +229,7 @@ export class JobMembers extends EventTarget {
   /** The latest first, and where nobody gives it the one before. What fails is tried again when it is asked for, or told of anew. */
   async #fetchBestOf (peer: string): Promise<void> {
     this.#pulling.add(peer)
-    const failed = new Set<Heard>()
+    const failed = new WeakSet<Heard>()
     try {
       for (let best = this.#bestOf(peer, failed); best !== undefined; best = this.#bestOf(peer, failed)) {
         const deadline = new Deadline(PULL_TIMEOUT, `the contribution of ${peer}`)
@@ -248,7 +248,7 @@ export class JobMembers extends EventTarget {
   }
 
   /** Of a peer's candidates that have not failed the one that would stand. */
-  #bestOf (peer: string, failed: ReadonlySet<Heard>): Heard | undefined {
+  #bestOf (peer: string, failed: WeakSet<Heard>): Heard | undefined {
     const best = new ContributionMap<Heard>()
     for (const heard of this.#candidates.get(peer) ?? []) {
       if (!failed.has(heard)) best.add(heard)

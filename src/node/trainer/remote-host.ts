@@ -23,7 +23,7 @@ import { layoutOf, type Wanted } from './wire-form.js'
  * announcement was lost. A host that took long to reply may take this many times as long: a backward pass takes about twice a
  * forward one. How long a part is on its way is limited by nothing but that it goes on.
  */
-const ANNOUNCEMENT_TIMEOUT = 60_000
+const ANNOUNCEMENT_TIMEOUT = { least: 60_000, most: 600_000 }
 const REPLIES_PER_ANNOUNCEMENT = 4
 
 /** Parts that are here or on their way at once: one is used, one comes, and one is asked for. */
@@ -102,7 +102,7 @@ export class RemoteHost {
     try {
       const reply = await this.#client.step(this.peer, { ...step, job: this.#joined.id, wire, sites: sites.map(({ name }) => name) }, { signal })
       if (reply.tokens !== tokens) throw new ProtocolError(`the host counts ${reply.tokens} tokens in a batch that has ${tokens}`)
-      const timeout = Math.max(ANNOUNCEMENT_TIMEOUT, REPLIES_PER_ANNOUNCEMENT * (performance.now() - began))
+      const timeout = Math.min(ANNOUNCEMENT_TIMEOUT.most, Math.max(ANNOUNCEMENT_TIMEOUT.least, REPLIES_PER_ANNOUNCEMENT * (performance.now() - began)))
       const deadline = new Deadline(timeout, `adaptation data of ${this.peer.toString()}`, signal)
       return await this.#use(step, reply, announcements, use, deadline)
     } finally {

@@ -37,7 +37,7 @@ async function settled (joined: JoinedJob, told: Told, { expected, patience, rep
   const { members } = joined
   const began = Date.now()
   let [announcedAt, changedAt] = [-Infinity, began]
-  const known = new Set<Member>()
+  const known = new WeakSet<Member>()
   for (;;) {
     signal.throwIfAborted()
     const news = members.held.filter(member => !known.has(member))

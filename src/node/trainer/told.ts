@@ -30,7 +30,7 @@ export class Told extends EventTarget {
     const teller = from.toString()
     const { members } = this.#joined
     if (members.heardOf(teller) === undefined || members.heardOf(record.peer) === undefined) return
-    const heard = heardOf(record)
+    const { record: _, ...heard } = heardOf(record) // of every member by every member, so that nothing is kept of it that is not needed
     const told = this.#told.get(teller) ?? new Map<string, Versioned>()
     this.#told.set(teller, told)
     if (isSameVersion(told.get(record.peer), heard)) return
