@@ -1,5 +1,4 @@
 import { type Connection, isPeerId, type Libp2p, type Logger, type PeerId } from '@libp2p/interface'
-import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Dialer } from '../protocols/frames.js'
 import { isDirect } from './relaying/direct.js'
 
@@ -28,8 +27,8 @@ export class BulkConnections implements Dialer {
   readonly #log: Logger
   readonly #idle: number
   readonly #opened = new Map<string, Connection>()
-  /** Peers of which one has been used of late. */
-  readonly #used = new Set<string>()
+  /** Those that have been used of late. */
+  readonly #used = new WeakSet<Connection>()
   /** Peers to which none is opened now: until when, in milliseconds since 1970. */
   readonly #passedOver = new Map<string, number>()
 
@@ -41,42 +40,57 @@ export class BulkConnections implements Dialer {
 
   readonly dialProtocol: Dialer['dialProtocol'] = async (target, protocols, options) => {
     const connection = isPeerId(target) ? this.#connectionTo(target) : undefined
-    if (connection === undefined) return await this.#mesh.dialProtocol(target, protocols, options)
-    return await connection.newStream(protocols, options)
+    if (connection !== undefined) {
+      try {
+        return await connection.newStream(protocols, options)
+      } catch (error) {
+        this.#opened.delete(connection.remotePeer.toString()) // what is under way on it goes on; it is closed when that is done
+        options?.signal?.throwIfAborted()
+        this.#log('%p: %s', connection.remotePeer, error)
+      }
+    }
+    return await this.#mesh.dialProtocol(target, protocols, options)
   }
 
   #connectionTo (peer: PeerId): Connection | undefined {
-    const oldest = this.#mesh.getConnections(peer).find(isDirect)
-    const opened = this.#opened.get(peer.toString())
-    if (opened !== undefined && opened !== oldest) {
-      this.#used.add(peer.toString())
+    const name = peer.toString()
+    const opened = this.#opened.get(name)
+    if (opened !== undefined) {
+      this.#used.add(opened)
       return opened
     }
-    if (oldest?.direction === 'outbound' && (this.#passedOver.get(peer.toString()) ?? 0) < Date.now()) this.#openInBackground(peer, oldest.remoteAddr)
+    const oldest = this.#mesh.getConnections(peer).find(isDirect)
+    if (oldest?.direction === 'outbound' && (this.#passedOver.get(name) ?? 0) < Date.now()) this.#openInBackground(name, oldest)
     return undefined
   }
 
-  #openInBackground (peer: PeerId, address: Multiaddr): void {
-    const name = peer.toString()
+  #openInBackground (name: string, beside: Connection): void {
     this.#passedOver.set(name, Infinity) // until it is known what comes of it
-    this.#open(name, address).then(() => this.#passedOver.delete(name), (error: unknown) => {
+    this.#open(name, beside).then(() => this.#passedOver.delete(name), (error: unknown) => {
       this.#passedOver.set(name, Date.now() + PAUSE)
       this.#log('%s: no second connection: %s', name, error)
     })
   }
 
-  async #open (name: string, address: Multiaddr): Promise<void> {
-    const connection = await this.#mesh.dial(address, { force: true, signal: AbortSignal.timeout(OPEN_TIMEOUT) })
-    this.#opened.set(name, connection)
-    const timer = setInterval(() => {
-      if (this.#used.delete(name) || connection.streams.length > 0) return
+  /** It ends with the one that it stands beside: a peer is only told of as gone, and all set up anew, when it has no connection any more. */
+  async #open (name: string, beside: Connection): Promise<void> {
+    const connection = await this.#mesh.dial(beside.remoteAddr, { force: true, signal: AbortSignal.timeout(OPEN_TIMEOUT) })
+    const forget = (): void => {
+      clearInterval(timer)
+      beside.removeEventListener('close', close)
+      if (this.#opened.get(name) === connection) this.#opened.delete(name)
+    }
+    const close = (): void => {
+      forget() // before it is closed: nothing is to begin on it any more
       connection.close().catch((error: unknown) => this.#log('%s', error))
+    }
+    const timer = setInterval(() => {
+      if (!this.#used.delete(connection) && connection.streams.length === 0) close()
     }, this.#idle)
     timer.unref()
-    connection.addEventListener('close', () => {
-      clearInterval(timer)
-      this.#opened.delete(name)
-      this.#used.delete(name)
-    })
+    connection.addEventListener('close', forget)
+    beside.addEventListener('close', close)
+    this.#opened.set(name, connection)
+    if (beside.status !== 'open') close()
   }
 }

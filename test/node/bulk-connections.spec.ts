@@ -69,13 +69,21 @@ describe('bulk connections', () => {
     expect(third.id).to.not.equal(second.id)
   })
 
-  it('take the place of the first where that is gone, and another one theirs', async () => {
+  it('end with the one that they stand beside', async () => {
     const bulk = new BulkConnections(asker, { log })
     const [first, second] = await openSecond(bulk)
+    const ended = pEvent(second, 'close', { signal: soon() })
     await first.close()
-    const [oldest, another] = await openSecond(bulk)
-    expect(oldest.id).to.equal(second.id)
-    expect(another.id).to.not.equal(second.id)
+    await ended
+  })
+
+  it('are left for the first where no stream comes about on them', async () => {
+    const bulk = new BulkConnections(asker, { log })
+    const [first, second] = await openSecond(bulk)
+    second.newStream = async () => await Promise.reject(new Error('no'))
+    const stream = await bulk.dialProtocol(holder.peerId, PROTOCOL)
+    expect(connectionOf(asker, holder, stream)).to.equal(first)
+    expect(second.status).to.equal('open') // what is under way on it goes on
   })
 
   it('are done without where they cannot be opened, and are not tried again at once', async () => {

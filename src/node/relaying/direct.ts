@@ -17,8 +17,8 @@ type DirectComponents = Pick<Libp2p, 'dial' | 'dialProtocol' | 'getConnections' 
 /**
  * Has streams wait for a direct connection where there is one through a relay only: a relay passes on little, and no
  * protocol of ours is allowed there. A peer of whom nothing is known but addresses of another network is looked for at the
- * relays that this node is connected to. Of several direct connections the oldest is taken: libp2p takes the newest, which may be there
- * for what is large, see `BulkConnections`.
+ * relays that this node is connected to. Of several direct connections the oldest is taken where this node has dialled it: libp2p takes the
+ * newest, which may be there for what is large, see `BulkConnections`. A peer that has dialled this node again may have lost the first.
  *
  * @throws what `dialProtocol` throws, and RelayedOnlyError where no direct connection comes of it in time
  */
@@ -27,7 +27,7 @@ export function onlyDirect (node: DirectComponents): Libp2p['dialProtocol'] {
   return async (target, protocols, options) => {
     if (!isPeerId(target)) return await dialProtocol(target, protocols, options)
     const oldest = node.getConnections(target).find(isDirect)
-    if (oldest !== undefined) return await oldest.newStream(protocols, options)
+    if (oldest?.direction === 'outbound') return await oldest.newStream(protocols, options)
     const signal = options?.signal ?? undefined
     if (await isFoundAtRelay(node, target, signal)) await untilDirect(node, target, signal)
     try {
