@@ -130,6 +130,7 @@ export class JoinedJob {
   readonly peer: string
   readonly #init: JobsInit
   readonly #left = new AbortController()
+  #meets = false
   /** When each member last told of something itself, in milliseconds since 1970. */
   readonly #spokeAt = new Map<string, number>()
   #own: Own | undefined
@@ -153,7 +154,6 @@ export class JoinedJob {
     })
     this.members.addEventListener('change', () => { this.#outdo().catch(log) })
     this.topic?.start()
-    if (job.mode !== 'alone') network?.meet?.(this.id, () => this.topic?.listeners ?? [], this.#left.signal).catch(log) // it ends when the job is left
   }
 
   leave (): void {
@@ -164,11 +164,21 @@ export class JoinedJob {
   /** This peer's latest. */
   get contribution (): ContributionRecord | undefined { return this.#own?.record }
 
+  /** Has this trainer meet others, from its first contribution on: hosts are found by trainers. */
+  #meetOthers (): void {
+    const { network, log } = this.#init
+    if (this.#meets || this.job.mode === 'alone') return
+    this.#meets = true
+    const members = (): PeerId[] => this.topic?.listeners.filter(peer => this.members.heardOf(peer.toString()) !== undefined) ?? []
+    network?.meet?.(this.id, members, this.#left.signal).catch(log) // it ends when the job is left
+  }
+
   /** When a member last told of something itself, in milliseconds since 1970; 0 for never. */
   spokeAt (peer: string): number { return this.#spokeAt.get(peer) ?? 0 }
 
   /** Publishes the auxiliary of this peer's own: it is this peer's latest contribution from now on. */
   async contribute (adapter: AdapterTensors, { tokens, final, told = true }: ContributeOptions): Promise<ContributionRecord> {
+    this.#meetOthers()
     const bytes = encodeAdapter(adapter)
     const latest = { blob: { manifest: manifestOf(bytes), bytes, kind: 'contribution' }, told, tokens, final }
     return await this.#inTurn(async () => await this.#sign(latest))

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Libp2p, Logger, PeerId } from '@libp2p/interface'
 import { Deadline } from '../protocols/deadline.js'
 import { pauseAfter } from '../protocols/pauses.js'
-import { enter, entered, type RendezvousComponents } from '../protocols/rendezvous.js'
+import { enter, entered, type RendezvousComponents, withdraw } from '../protocols/rendezvous.js'
 
 export interface MeetingInit {
   readonly mesh: RendezvousComponents & Pick<Libp2p, 'dial'>
@@ -13,6 +13,8 @@ export interface MeetingInit {
   /** Gets what a member that was met knows of the job. */
   readonly sync: (peer: PeerId, signal: AbortSignal) => Promise<unknown>
   readonly log: Logger
+  /** From 0 to 1. @default Math.random */
+  readonly random?: () => number
 }
 
 /** So many members are enough to be connected to: gossipsub passes messages on to as many. */
@@ -49,18 +51,23 @@ export async function meetMembers (init: MeetingInit, signal: AbortSignal): Prom
   await delay(FIRST_WORDS, undefined, { signal, ref: false })
   const met = new Set<string>()
   for (const peer of init.members().slice(0, ASKED)) await hear(init, peer, met, signal)
-  await delay(Math.random() * Math.min(CALM.most, init.members().length * CALM.perMember), undefined, { signal, ref: false })
+  const { members, random = Math.random } = init
+  await delay(random() * Math.min(CALM.most, members().length * CALM.perMember), undefined, { signal, ref: false })
   await Promise.race([stayEntered(init, signal), meet(init, met, signal)])
 }
 
 async function stayEntered ({ mesh, job, log }: MeetingInit, signal: AbortSignal): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    const isEntered = await enter(mesh, job, signal).catch((error: unknown) => {
-      log('%s', error)
-      return false
-    })
-    if (isEntered) tries = 0
-    await delay(isEntered ? ENTER_INTERVAL : pauseAfter(tries, PAUSES), undefined, { signal, ref: false })
+  try {
+    for (let tries = 1; ; tries++) {
+      const isEntered = await enter(mesh, job, signal).catch((error: unknown) => {
+        log('%s', error)
+        return false
+      })
+      if (isEntered) tries = 0
+      await delay(isEntered ? ENTER_INTERVAL : pauseAfter(tries, PAUSES), undefined, { signal, ref: false })
+    }
+  } finally {
+    await withdraw(mesh, job).catch((error: unknown) => log('%s', error)) // a node may live longer than its part in the job
   }
 }
 

@@ -31,6 +31,11 @@ export async function enter (components: RendezvousComponents, id: string, signa
   return true
 }
 
+/** Has the DHT forget this node's entry: what is left of it elsewhere ends by itself. */
+export async function withdraw ({ contentRouting }: RendezvousComponents, id: string): Promise<void> {
+  await contentRouting.cancelReprovide(cidOf(id))
+}
+
 /**
  * Others that have entered, as the DHT tells of them: again and again, as nobody may be there to answer when the search begins. It goes on
  * until the signal ends, whose reason it throws, or until the caller breaks off.
