@@ -17,7 +17,7 @@ const PAUSE = 60_000
 /**
  * Streams for what is large, over a second connection to the peer. Frames of one connection are sent one after the other, so that on
  * a slow link a request or an announcement waits behind what was written of tensors before it: seconds at 20 Mbit/s. All else goes over the
- * oldest connection, see `onlyDirect`.
+ * first connection, see `onlyDirect`.
  *
  * It is opened beside the first stream, which does not wait for it, to the address at which the peer was reached. There is none to a
  * peer that has dialled this node.

@@ -20,7 +20,7 @@ export interface MeetingInit {
 /** So many members are enough to be connected to: gossipsub passes messages on to as many. */
 const ENOUGH_MEMBERS = 6
 
-/** Members that are connected anyway of which as many are asked what they know. */
+/** So many of the members that are connected anyway are asked what they know. */
 const ASKED = 2
 
 /** How long peers are given to tell what they listen to, in milliseconds. */
@@ -48,10 +48,10 @@ const MEET_TIMEOUT = 30_000
  * @throws the signal's reason when it ends
  */
 export async function meetMembers (init: MeetingInit, signal: AbortSignal): Promise<void> {
+  const { members, random = Math.random } = init
   await delay(FIRST_WORDS, undefined, { signal, ref: false })
   const met = new Set<string>()
-  for (const peer of init.members().slice(0, ASKED)) await hear(init, peer, met, signal)
-  const { members, random = Math.random } = init
+  for (const peer of members().slice(0, ASKED)) await hear(init, peer, met, signal)
   await delay(random() * Math.min(CALM.most, members().length * CALM.perMember), undefined, { signal, ref: false })
   await Promise.race([stayEntered(init, signal), meet(init, met, signal)])
 }

@@ -1,7 +1,7 @@
 /**
  * Pulls content by its hash from whoever holds it. The asker names a blob and some of its chunks, the holder sends
  * them, and a few are under way at once. Every chunk is checked on arrival, so that a holder need not be trusted:
- * where a bad one is left, the next one goes on.
+ * what a bad one did not give, others are asked for.
  *
  * @example
  * ```ts
@@ -22,7 +22,7 @@ export interface Blobs extends Startable {
    * The whole blob, from the own store or from the first holders that give it. It is in the store afterwards, so that
    * this peer is a holder too. Pulls of one blob at the same time share one transfer. Not to be changed.
    *
-   * @param holders are asked one after the other, as they come
+   * @param holders a few are asked at once, each for other chunks; the next where one fails, or there is more than these are asked for
    * @throws {InvalidTensorError} if the manifest contradicts itself
    * @throws {BlobUnavailableError} if no holder gave it whole, with each one's reason
    * @throws {RelayedOnlyError} if each is reached through a relay only
